@@ -1,0 +1,66 @@
+package files
+
+import (
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Dirs says where a release keeps its files; both are absolute paths on one file system.
+type Dirs struct {
+	Dist string // finished artifacts
+	Work string // artifacts named "work/...", temporary files, the digest cache
+}
+
+// Path returns where the artifact of that name lies.
+func (d Dirs) Path(name string) string {
+	if rest, ok := strings.CutPrefix(name, "work/"); ok {
+		return filepath.Join(d.Work, filepath.FromSlash(rest))
+	}
+	return filepath.Join(d.Dist, filepath.FromSlash(name))
+}
+
+// Store keeps the artifacts of a release. It is safe for concurrent use.
+type Store struct {
+	Dirs
+	cache *Cache
+}
+
+// Open returns the store in dirs.
+func Open(dirs Dirs) *Store {
+	return &Store{dirs, OpenCache(filepath.Join(dirs.Work, ".digests.json"))}
+}
+
+// Sweep removes all temporary files. Nobody else may be using the store.
+func (s *Store) Sweep() error { return os.RemoveAll(s.temp()) }
+
+func (s *Store) temp() string { return filepath.Join(s.Work, ".tmp") }
+
+// Temp returns the temporary folder of a step; it need not exist.
+func (s *Store) Temp(step string) string { return filepath.Join(s.temp(), url.PathEscape(step)) }
+
+// Save writes the digest cache.
+func (s *Store) Save() error { return s.cache.Save() }
+
+// Intact reports whether an artifact lies where it should, with that digest and size: by its stamp, or by reading it
+// in full. There is false where nothing lies there at all.
+func (s *Store) Intact(name, sha256 string, size int64, full bool) (ok, there bool) {
+	read := s.cache.Path
+	if full {
+		read = s.cache.Read
+	}
+	got, err := read(s.Path(name))
+	return err == nil && got.SHA256 == sha256 && got.Size == size, !errors.Is(err, fs.ErrNotExist)
+}
+
+// Put moves a finished file or folder to where the artifact of that name lies, and reads it. Trash is an unused path
+// on the same file system.
+func (s *Store) Put(name, from, trash string) (Sum, error) {
+	if err := Install(from, s.Path(name), trash); err != nil {
+		return Sum{}, err
+	}
+	return s.cache.Read(s.Path(name))
+}

@@ -1,0 +1,181 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/internal/set"
+)
+
+// A Plan is an ordered, checked set of steps. Its exported fields are data and survive JSON; only a plan made by
+// [NewPlan] can be run.
+type Plan struct {
+	Env    Env    `json:"env"`
+	Specs  []Spec `json:"steps"`
+	Digest string `json:"digest"` // SHA-256 of the JSON of Env and Specs
+
+	steps []Step
+	gates []int          // positions of gates and proofs
+	index map[string]int // position by step ID
+	maker map[string]int // position of the step that makes an artifact, by name
+}
+
+var validID = regexp.MustCompile(`^[a-z][a-z0-9-]*(/[A-Za-z0-9][A-Za-z0-9._+@~-]*)+$`)
+
+// PhaseOf returns the phase of a step ID: "build" for build/deb/amd64, gate/build and proof/build.
+func PhaseOf(id string) string {
+	first, rest, _ := strings.Cut(id, "/")
+	if first == "gate" || first == "proof" {
+		first, _, _ = strings.Cut(rest, "/")
+	}
+	return first
+}
+
+// NewPlan asks each phase for its steps and checks the whole: every rule of the package comment that can be
+// known beforehand. The error names the step.
+func NewPlan(ctx context.Context, env Env, phases ...Phase) (*Plan, error) {
+	p := &Plan{Env: env}
+	for _, ph := range phases {
+		steps, err := ph.Plan(ctx, &env)
+		if err != nil {
+			return nil, fmt.Errorf("cannot plan %s: %w", ph.Name(), err)
+		}
+		for _, s := range steps {
+			sp := s.Spec()
+			if PhaseOf(sp.ID) != ph.Name() {
+				return nil, fmt.Errorf("step %q does not belong to phase %s", sp.ID, ph.Name())
+			}
+			p.steps, p.Specs = append(p.steps, s), append(p.Specs, sp)
+		}
+	}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	p.Digest = gate.Sum(p.Env, p.Specs)
+	return p, nil
+}
+
+// check walks the steps once, in order.
+func (p *Plan) check() error {
+	p.index, p.maker = make(map[string]int, len(p.Specs)), make(map[string]int, len(p.Specs))
+	gated := make([]bool, len(p.Specs))    // a gate is upstream
+	past := make([]set.Ints, len(p.Specs)) // the permanent steps upstream, and the step itself if it is one
+	var permanent []string
+	folders := make(map[string]string) // parent folders of outputs, to find nested ones
+	for i, s := range p.steps {
+		sp := p.Specs[i]
+		g, isGate := s.(gateStep)
+		_, probes := s.(Prober)
+		_, undoes := s.(Undoer)
+		if !validID.MatchString(sp.ID) {
+			return fmt.Errorf("step %q is not named phase/name[/arch]", sp.ID)
+		}
+		if has(p.index, sp.ID) {
+			return fmt.Errorf("two steps are named %q", sp.ID)
+		}
+		if (strings.HasPrefix(sp.ID, "gate/") || strings.HasPrefix(sp.ID, "proof/")) != isGate {
+			return fmt.Errorf("step %q: gates, and only gates, are named gate/... or proof/...", sp.ID)
+		}
+		for _, n := range sp.Needs { // earlier steps only: no cycles
+			k, ok := p.index[n]
+			if !ok {
+				return fmt.Errorf("step %s needs %q, which is not an earlier step", sp.ID, n)
+			}
+			gated[i] = gated[i] || gated[k] || strings.HasPrefix(n, "gate/")
+			past[i] = past[i].Union(past[k])
+		}
+		switch {
+		case sp.Effect < Pure || sp.Effect > Permanent:
+			return fmt.Errorf("step %s has no valid effect", sp.ID)
+		case sp.Effect.Outward() && !probes:
+			return fmt.Errorf("step %s reaches others but has no Probe", sp.ID)
+		case sp.Effect == Remote && !undoes:
+			return fmt.Errorf("step %s is remote but has no Undo; is it permanent?", sp.ID)
+		case sp.Effect == Permanent && undoes:
+			return fmt.Errorf("step %s is permanent but has an Undo; is it remote?", sp.ID)
+		case sp.Effect.Outward() && !gated[i]:
+			return fmt.Errorf("step %s reaches others but no gate comes before it", sp.ID)
+		case sp.Effect != Local && len(sp.Outputs) > 0:
+			return fmt.Errorf("step %s has outputs but is not local", sp.ID)
+		case sp.Effect == Remote:
+			if k := past[i].Missing(len(permanent)); k >= 0 {
+				return fmt.Errorf("step %s can be undone and comes after %s, which cannot, so it must need it", sp.ID, permanent[k])
+			}
+		case sp.Effect == Permanent:
+			past[i] = past[i].With(len(permanent))
+			permanent = append(permanent, sp.ID)
+		}
+		if err := p.checkFlow(i, folders); err != nil {
+			return err
+		}
+		if isGate {
+			p.gates = append(p.gates, i)
+			var reported []string
+			for _, n := range sp.Needs {
+				reported = append(reported, p.Specs[p.index[n]].Checks...)
+			}
+			if err := g.Validate(reported); err != nil {
+				return fmt.Errorf("step %s: %w", sp.ID, err)
+			}
+		}
+		p.index[sp.ID] = i
+	}
+	return nil
+}
+
+// checkFlow checks what step i reads and makes.
+func (p *Plan) checkFlow(i int, folders map[string]string) error {
+	sp := p.Specs[i]
+	for _, in := range sp.Inputs {
+		from, _, ok := p.source(in)
+		if !ok || !slices.Contains(sp.Needs, p.Specs[from].ID) {
+			return fmt.Errorf("step %s refers to %q, which no step that it needs makes", sp.ID, in)
+		}
+	}
+	for _, out := range sp.Outputs {
+		if !fs.ValidPath(out) || out == "." || strings.ContainsAny(out, "\\\x00\n\r") {
+			return fmt.Errorf("step %s has output %q, which is not a valid file name", sp.ID, out)
+		}
+		if has(p.maker, out) {
+			return fmt.Errorf("steps %s and %s both make %q", p.Specs[p.maker[out]].ID, sp.ID, out)
+		}
+		if by, nested := folders[out]; nested {
+			return fmt.Errorf("step %s makes %q, which holds %q", sp.ID, out, by)
+		}
+		for k, c := range out {
+			if c != '/' {
+				continue
+			}
+			if has(p.maker, out[:k]) {
+				return fmt.Errorf("step %s makes %q inside %q", sp.ID, out, out[:k])
+			}
+			folders[out[:k]] = out
+		}
+		p.maker[out] = i
+	}
+	return nil
+}
+
+// source finds the step that a reference reads from, and of a receipt the key ("" for the whole).
+func (p *Plan) source(ref string) (step int, key string, ok bool) {
+	kind, name, _ := strings.Cut(ref, ":")
+	switch kind {
+	case "artifact":
+		step, ok = p.maker[name]
+	case "receipt":
+		if step, ok = p.index[name]; !ok {
+			if dot := strings.LastIndexByte(name, '.'); dot > 0 {
+				key = name[dot+1:]
+				step, ok = p.index[name[:dot]]
+			}
+		}
+	}
+	return step, key, ok
+}
+
+func has[V any](m map[string]V, key string) bool { _, ok := m[key]; return ok }

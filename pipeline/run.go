@@ -1,0 +1,241 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imrightguy/slipway/pipeline/files"
+	"github.com/imrightguy/slipway/pipeline/gate"
+)
+
+// Options are what a run works with. Journal and Dirs are required.
+type Options struct {
+	Journal   Journal
+	Dirs      Dirs
+	Verifier  gate.Verifier                     // nil: no signature counts
+	Endpoints any                               // handed to steps
+	Jobs      int                               // pure and local steps at a time; at least 1
+	Until     string                            // the last phase to run; empty for all
+	Amend     bool                              // go on with a plan that differs from the journal's
+	Confirm   func(context.Context, Spec) error // asked once, before the first outward step; nil: go on
+	Observe   func(Record)                      // sees every record and progress event, from several goroutines
+	Now       func() time.Time                  // nil: time.Now
+}
+
+func (o Options) now() time.Time {
+	if o.Now == nil {
+		return time.Now().UTC()
+	}
+	return o.Now().UTC()
+}
+
+// PlanError is the error of a run whose plan is not the journal's.
+type PlanError struct{ Old, New *Plan }
+
+// Error names both plans.
+func (e *PlanError) Error() string {
+	return fmt.Sprintf("%v: the journal has plan %.12s, this is %.12s", ErrDiffers, e.Old.Digest, e.New.Digest)
+}
+
+// Unwrap makes the error an [ErrDiffers].
+func (e *PlanError) Unwrap() error { return ErrDiffers }
+
+// runner is one run or unwinding under way. Its fields belong to one goroutine; steps run in others.
+type runner struct {
+	p      *Plan
+	o      Options
+	st     *state
+	store  *files.Store
+	done   []bool
+	forced map[int]bool // must be made, whatever the record says
+	remade map[int]bool // was forced once
+	asked  bool
+}
+
+// Run carries the plan out from wherever the journal stands, to the end or to the first gate that does not pass.
+func (p *Plan) Run(ctx context.Context, o Options) error {
+	r, err := p.runner(o)
+	if err != nil {
+		return err
+	}
+	if r.st.run == "" {
+		id := make([]byte, 8)
+		rand.Read(id) // never fails
+		err = r.append(Record{Event: Begin, Run: hex.EncodeToString(id), Planned: p})
+	} else if r.st.plan.Digest != p.Digest {
+		err = r.amend()
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.store.Sweep(); err != nil {
+		return fmt.Errorf("cannot remove what an earlier run left: %w", err)
+	}
+	return errors.Join(r.loop(ctx), r.store.Save(), r.store.Sweep())
+}
+
+func (p *Plan) runner(o Options) (*runner, error) {
+	if p.steps == nil && len(p.Specs) > 0 {
+		return nil, errors.New("cannot run a plan that was read from a file")
+	}
+	st, err := fold(o.Journal)
+	if err != nil {
+		return nil, err
+	}
+	if o.Observe == nil {
+		o.Observe = func(Record) {}
+	}
+	return &runner{p: p, o: o, st: st, store: files.Open(o.Dirs), done: make([]bool, len(p.Specs)), forced: map[int]bool{}, remade: map[int]bool{}}, nil
+}
+
+// amend replaces the journal's plan, unless an outward step that has acted would be another one.
+func (r *runner) amend() error {
+	if !r.o.Amend {
+		return &PlanError{Old: r.st.plan, New: r.p}
+	}
+	for id, acted := range r.st.acted {
+		i, planned := r.p.index[id]
+		if was := r.st.plan.find(id); acted && was.Effect.Outward() && (!planned || gate.Sum(r.p.Specs[i]) != r.st.last[id].Spec) {
+			return fmt.Errorf("%w: step %s has acted and is no longer the same; take it back with rollback first", ErrDiffers, id)
+		}
+	}
+	return r.append(Record{Event: Amend, Planned: r.p})
+}
+
+func (p *Plan) find(id string) (sp Spec) {
+	if i := slices.IndexFunc(p.Specs, func(sp Spec) bool { return sp.ID == id }); i >= 0 {
+		sp = p.Specs[i]
+	}
+	return sp
+}
+
+// append makes a record durable, folds it in and shows it. What is folded in is what a later process will read.
+func (r *runner) append(rec Record) error {
+	if rec.Time, rec.Plan = r.o.now(), r.p.Digest; rec.Event != Begin {
+		rec.Run = r.st.run
+	}
+	rec.Error = strings.ToValidUTF8(rec.Error, "\uFFFD")
+	var back Record
+	b, err := json.Marshal(rec)
+	if err == nil {
+		err = json.Unmarshal(b, &back)
+	}
+	if again, _ := json.Marshal(back); err == nil && !bytes.Equal(again, b) {
+		err = errors.New("it would not read back the same (is a text not valid UTF-8?)")
+	}
+	if err == nil {
+		err = r.o.Journal.Append(rec)
+	}
+	if err == nil {
+		err = r.st.apply(back)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot record %s %s in the journal: %w", rec.Step, rec.Event, err)
+	}
+	r.o.Observe(back)
+	return nil
+}
+
+type outcome struct {
+	i   int
+	rec Record
+	err error
+}
+
+// loop starts what can start, in plan order, until nothing can. Nothing overtakes a gate or an outward step, and
+// nothing runs beside them. After an error nothing new is started.
+func (r *runner) loop(ctx context.Context) error {
+	end := len(r.p.Specs)
+	if r.o.Until != "" {
+		for end > 0 && PhaseOf(r.p.Specs[end-1].ID) != r.o.Until {
+			end--
+		}
+		if end == 0 {
+			return fmt.Errorf("the plan has no phase %q", r.o.Until)
+		}
+	}
+	results, running, errs := make(chan outcome), map[int]bool{}, make([]error, len(r.p.Specs))
+	failed := false
+	stop := func(i int, err error) {
+		if err != nil && !errors.Is(err, errAgain) {
+			errs[i], failed = err, true
+		}
+	}
+	for low := 0; ; {
+		for low < end && r.done[low] {
+			low++
+		}
+	scan:
+		for i := low; i < end && !failed && ctx.Err() == nil; i++ {
+			sp := r.p.Specs[i]
+			alone := sp.Effect.Outward() || r.isGate(i)
+			switch ready := !slices.ContainsFunc(sp.Needs, func(n string) bool { return !r.done[r.p.index[n]] }); {
+			case r.done[i] || running[i]:
+			case alone && (!ready || len(running) > 0):
+				break scan
+			case alone:
+				err := r.alone(ctx, i)
+				stop(i, err)
+				r.done[i], low = err == nil, 0
+				for low < end && r.done[low] {
+					low++
+				}
+				i = low - 1
+			case ready && len(running) < max(1, r.o.Jobs):
+				work, err := r.start(ctx, i)
+				if stop(i, err); work != nil {
+					running[i] = true
+					go func() { results <- work() }()
+				} else if err != nil {
+					low, i = 0, -1 // what it reads must be made again first
+				}
+			}
+		}
+		if len(running) == 0 {
+			break
+		}
+		out := <-results
+		delete(running, out.i)
+		delete(r.forced, out.i)
+		if out.rec.Event != "" {
+			out.err = errors.Join(out.err, r.append(out.rec))
+		}
+		stop(out.i, out.err)
+		r.done[out.i], low = out.err == nil && r.st.current(r.p, r.p.Specs[out.i]), 0 // not if its inputs were made again
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+func (r *runner) isGate(i int) bool { _, is := r.p.steps[i].(gateStep); return is }
+
+// errAgain says that a step which others read must be made again first.
+var errAgain = errors.New("made again")
+
+// remake marks the step that made artifact name as not done, and looks again at all that comes after it.
+func (r *runner) remake(name string) error {
+	k := r.p.maker[name]
+	if r.remade[k] {
+		return fmt.Errorf("artifact %q changes while the release runs", name)
+	}
+	r.remade[k], r.forced[k] = true, true
+	clear(r.done[k:])
+	r.o.Observe(Record{Event: Progress, Step: r.p.Specs[k].ID, Text: fmt.Sprintf("%s is not as it was made: made again", name)})
+	return errAgain
+}
+
+// intact reports whether an artifact is as it was made; see [files.Store.Intact].
+func (r *runner) intact(name string, full bool) (ok, there bool) {
+	a := r.st.artifacts[name]
+	return r.store.Intact(name, a.SHA256, a.Size, full)
+}

@@ -1,0 +1,51 @@
+package pipeline
+
+import "github.com/imrightguy/slipway/pipeline/gate"
+
+// StepState says how a step stands. An empty Last.Event means that it has not begun.
+type StepState struct {
+	Spec    Spec        `json:"spec"`
+	Last    Record      `json:"last"`
+	Current bool        `json:"current"`        // done, and of the same Spec and inputs as now
+	Gate    *gate.State `json:"gate,omitempty"` // of a gate or proof
+}
+
+// Survey is what a journal says of a plan.
+type Survey struct {
+	Run   string      `json:"run,omitempty"`
+	Old   *Plan       `json:"-"` // the journal's plan where it is another one, else nil
+	Steps []StepState `json:"steps"`
+}
+
+// Survey looks at the plan and the journal and changes nothing.
+func (p *Plan) Survey(o Options) (*Survey, error) {
+	r, err := p.runner(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Survey{Run: r.st.run}
+	if r.st.plan != nil && r.st.plan.Digest != p.Digest {
+		s.Old = r.st.plan
+	}
+	for i, sp := range p.Specs {
+		ss := StepState{Spec: sp, Last: r.st.last[sp.ID], Current: r.st.current(p, sp)}
+		if r.isGate(i) {
+			g := p.evaluate(r.st, i, o.Verifier, o.now())
+			ss.Gate, ss.Current = &g, g.Closed || g.Verdict == gate.Pass
+		}
+		s.Steps = append(s.Steps, ss)
+	}
+	return s, nil
+}
+
+// State adds a signed statement to the journal. Whether it counts is decided whenever its gate is evaluated.
+func (p *Plan) State(o Options, s gate.Statement) error {
+	r, err := p.runner(o)
+	if err != nil {
+		return err
+	}
+	if r.st.run == "" || r.st.plan.Digest != p.Digest {
+		return &PlanError{Old: r.st.plan, New: p}
+	}
+	return r.append(Record{Event: Stated, Statement: &s})
+}
