@@ -124,8 +124,16 @@ func (w *world) whole(t *testing.T, dir string) {
 	}
 }
 
+// quick skips what takes seconds, for -short.
+func quick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: left out by -short")
+	}
+}
+
 // TestPowerCut cuts the power at every record, before and after it is durable, then runs again, or unwinds.
 func TestPowerCut(t *testing.T) {
+	quick(t)
 	records := 21 // TestRunToTheEnd has them
 	for n := 1; n <= records; n++ {
 		for _, keep := range []bool{true, false} {
@@ -169,6 +177,7 @@ func TestPowerCut(t *testing.T) {
 
 // TestKill kills a real process at every record of a release, and then at random moments until the release is done.
 func TestKill(t *testing.T) {
+	quick(t)
 	for n := 1; n <= 21; n++ {
 		for _, before := range []bool{true, false} {
 			w, dir := newWorld(t), t.TempDir()
@@ -212,6 +221,7 @@ func TestKill(t *testing.T) {
 
 // TestTwoAtOnce starts one release from two machines, each with a journal of its own, and then unwinds the loser.
 func TestTwoAtOnce(t *testing.T) {
+	quick(t)
 	for range 10 {
 		w := newWorld(t)
 		a, b := t.TempDir(), t.TempDir()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
@@ -29,10 +28,10 @@ func (g gateStep) Run(context.Context, *Workspace) (Receipt, error) {
 	return nil, errors.New("cannot run a gate: the engine evaluates it")
 }
 
-// evaluate looks at gate i as the journal has it now.
-func (p *Plan) evaluate(st *state, i int, v gate.Verifier, now time.Time) gate.State {
+// evaluate looks at gate i as the journal has it now. Only evidence of steps that are fresh counts.
+func (p *Plan) evaluate(st *state, i int, o Options, fresh func(id string) bool) gate.State {
 	g := p.steps[i].(gateStep)
-	c := gate.Case{Plans: st.plans, Statements: st.statements, Verifier: v, Now: now}
+	c := gate.Case{Plans: st.plans, Statements: st.statements, Verifier: o.Verifier, Now: o.now()}
 	c.Request = gate.Request{Project: p.Env.Project, Version: p.Env.Version, Run: st.run, Plan: p.Digest, Artifacts: map[string]string{}}
 	var specs []Spec
 	for _, k := range p.upstream(i) {
@@ -47,7 +46,7 @@ func (p *Plan) evaluate(st *state, i int, v gate.Verifier, now time.Time) gate.S
 	c.Evidence = func(check string) (out []Evidence) {
 		for _, n := range g.needs {
 			for _, e := range st.last[n].Evidence {
-				if e.Check == check && st.current(p, p.Specs[p.index[n]]) {
+				if e.Check == check && fresh(n) {
 					out = append(out, e)
 				}
 			}

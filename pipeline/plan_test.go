@@ -66,6 +66,7 @@ func TestPlanRules(t *testing.T) {
 		{"remote after permanent", "x/r can be undone and comes after x/p, which cannot", list(lookStep, pass("gate/x"), perm("x/p", "gate/x"), rem("x/r", "gate/x"))},
 		{"remote needs permanent through others", "", list(lookStep, pass("gate/x"), perm("x/p", "gate/x"), local("x/l", nil, "x/p"), rem("x/r", "x/l"))},
 		{"remote needs only the newer permanent", "comes after x/p, which cannot", list(lookStep, pass("gate/x"), perm("x/p", "gate/x"), perm("x/q", "gate/x"), rem("x/r", "x/q"))},
+		{"remote needs only the older permanent", "comes after x/q, which cannot", list(lookStep, pass("gate/x"), perm("x/p", "gate/x"), perm("x/q", "gate/x"), rem("x/r", "x/p"))},
 		{"remote needs both permanents", "", list(lookStep, pass("gate/x"), perm("x/p", "gate/x"), perm("x/q", "gate/x"), rem("x/r", "x/p", "x/q"))},
 		{"outputs of a pure step", "has outputs but is not local", list(step{sp: pipeline.Spec{ID: "x/a", Outputs: []string{"f"}}})},
 		{"outputs of an outward step", "has outputs but is not local", list(lookStep, pass("gate/x"), permanent{sp: pipeline.Spec{ID: "x/p", Needs: []string{"gate/x"}, Effect: pipeline.Permanent, Outputs: []string{"f"}}})},

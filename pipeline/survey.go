@@ -1,12 +1,16 @@
 package pipeline
 
-import "github.com/imrightguy/slipway/pipeline/gate"
+import (
+	"slices"
+
+	"github.com/imrightguy/slipway/pipeline/gate"
+)
 
 // StepState says how a step stands. An empty Last.Event means that it has not begun.
 type StepState struct {
 	Spec    Spec        `json:"spec"`
 	Last    Record      `json:"last"`
-	Current bool        `json:"current"`        // done, and of the same Spec and inputs as now
+	Current bool        `json:"current"`        // done, of the same Spec and inputs as now, and so is all it needs
 	Gate    *gate.State `json:"gate,omitempty"` // of a gate or proof
 }
 
@@ -27,10 +31,11 @@ func (p *Plan) Survey(o Options) (*Survey, error) {
 	if r.st.plan != nil && r.st.plan.Digest != p.Digest {
 		s.Old = r.st.plan
 	}
+	fresh := func(id string) bool { return s.Steps[p.index[id]].Current }
 	for i, sp := range p.Specs {
-		ss := StepState{Spec: sp, Last: r.st.last[sp.ID], Current: r.st.current(p, sp)}
-		if r.isGate(i) {
-			g := p.evaluate(r.st, i, o.Verifier, o.now())
+		ss := StepState{Spec: sp, Last: r.st.last[sp.ID]}
+		if ss.Current = r.st.current(p, sp) && !slices.ContainsFunc(sp.Needs, func(n string) bool { return !fresh(n) }); r.isGate(i) {
+			g := p.evaluate(r.st, i, o, fresh)
 			ss.Gate, ss.Current = &g, g.Closed || g.Verdict == gate.Pass
 		}
 		s.Steps = append(s.Steps, ss)

@@ -5,11 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/imrightguy/slipway/pipeline/files"
-	"github.com/imrightguy/slipway/pipeline/gate"
 )
 
 // Dirs says where a release keeps its files.
@@ -101,26 +99,4 @@ func (ws *Workspace) Logf(format string, args ...any) {
 // Tick tells observers how many bytes of how many are through; total is 0 where unknown.
 func (ws *Workspace) Tick(bytes, total int64) {
 	ws.observe(Record{Event: Progress, Step: ws.spec.ID, Bytes: bytes, Total: total})
-}
-
-// settleEvidence sorts the evidence and adds an Unknown for each planned check that reported nothing.
-func (ws *Workspace) settleEvidence() ([]Evidence, error) {
-	out := slices.Clone(ws.evidence)
-	for _, e := range out {
-		if !slices.Contains(ws.spec.Checks, e.Check) {
-			return nil, fmt.Errorf("check %q is not in the plan", e.Check)
-		}
-		if e.Verdict < gate.Unknown || e.Verdict > gate.Fail {
-			return nil, fmt.Errorf("check %q has no valid verdict", e.Check)
-		}
-	}
-	for _, name := range ws.spec.Checks {
-		if !slices.ContainsFunc(out, func(e Evidence) bool { return e.Check == name }) {
-			out = append(out, Evidence{Check: name, Summary: "nothing was reported"})
-		}
-	}
-	slices.SortStableFunc(out, func(a, b Evidence) int {
-		return strings.Compare(a.Check+"\x00"+a.Digest(), b.Check+"\x00"+b.Digest())
-	})
-	return out, nil
 }

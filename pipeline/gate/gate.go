@@ -54,6 +54,29 @@ func Sum(vs ...any) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// Settle puts the evidence that a step reported in order. Each must be of a planned check; a planned check that reported
+// nothing is Unknown.
+func Settle(planned []string, reported []Evidence) ([]Evidence, error) {
+	out := slices.Clone(reported)
+	for _, e := range out {
+		if !slices.Contains(planned, e.Check) {
+			return nil, fmt.Errorf("check %q is not in the plan", e.Check)
+		}
+		if e.Verdict < Unknown || e.Verdict > Fail {
+			return nil, fmt.Errorf("check %q has no valid verdict", e.Check)
+		}
+	}
+	for _, name := range planned {
+		if !slices.ContainsFunc(out, func(e Evidence) bool { return e.Check == name }) {
+			out = append(out, Evidence{Check: name, Summary: "nothing was reported"})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Evidence) int {
+		return strings.Compare(a.Check+"\x00"+a.Digest(), b.Check+"\x00"+b.Digest())
+	})
+	return out, nil
+}
+
 // Criterion is one thing that a gate asks. Exactly one of Check and Attest is set.
 type Criterion struct {
 	Title  string `json:"title"`            // what people read; unique within the gate
