@@ -163,6 +163,15 @@ func TestRunJobs(t *testing.T) {
 	o := options(t, new(pipelinetest.Memory), nil)
 	o.Jobs = 3
 	mustRun(t, mustPlan(t, phase{"x", steps}), o)
+	var begun []string
+	for _, r := range o.Journal.(*pipelinetest.Memory).All() {
+		if r.Event == pipeline.Started {
+			begun = append(begun, r.Step)
+		}
+	}
+	if k := slices.Index(begun, "x/act"); k != 6 {
+		t.Errorf("the outward step was begun as number %d of %v", k, begun)
+	}
 	if most != 3 {
 		t.Errorf("at most %d steps ran together, want 3", most)
 	}

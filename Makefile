@@ -1,0 +1,97 @@
+# Slipway. `make` lists what there is to do.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO ?= go
+TOOLS := bin/tools
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+# What the tests judge packages with.
+DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bubblewrap openssh-client git
+VERSION := $(shell cat VERSION)
+
+# The time that short fuzzing may take for each target, and how many processes crash tests kill.
+FUZZTIME ?= 10s
+N ?= 200
+
+export CGO_ENABLED ?= 1
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## check Go, install what the tests need where that is possible, set the git hooks
+	@.ci/setup $(DEBS)
+	@if [ -d .git ] && [ -z "$${CI:-}" ]; then git config core.hooksPath .githooks; fi
+
+.PHONY: build
+build: ## the programs, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/slipway
+
+.PHONY: demo
+demo: build ## the main job: the packages of this repository, made in a clone of HEAD, and their tracker
+	@.ci/demo
+
+.PHONY: test
+test: setup ## all tests
+	@.ci/test -race -shuffle=on ./...
+	SLIPWAY_LONG=1 $(GO) test -count=1 -run 'TestMutations' ./pipeline
+	$(MAKE) --no-print-directory crash N=$(if $(CI),40,20)
+	$(MAKE) --no-print-directory fuzz FUZZTIME=$(if $(CI),3s,2s)
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint $(TOOLS)/actionlint ## formatting, comments, imports, workflows; compiles for macOS and Windows too
+	$(TOOLS)/golangci-lint run ./...
+	$(TOOLS)/actionlint
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./cmd/slipway/... ./pipeline/... ./phases/... ./templates/...
+
+$(TOOLS)/golangci-lint: Makefile
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install $(GOLANGCI)
+	@touch $@
+
+$(TOOLS)/actionlint: Makefile
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install $(ACTIONLINT)
+	@touch $@
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## format all Go files
+	$(TOOLS)/golangci-lint fmt ./...
+
+.PHONY: bench
+bench: build ## speed: plans, a second run on this repository
+	$(GO) test -run '^$$' -bench NewPlan ./pipeline
+	.ci/bench
+
+.PHONY: crash
+crash: ## kill N real builds at random moments and after every record: make crash N=200
+	$(GO) test -count=1 -run 'TestCrash' ./cmd/slipway -args -crash $(N)
+	$(GO) test -count=1 -run 'TestKill' ./pipeline -args -kills $(N)
+
+.PHONY: mutate
+mutate: ## break each rule of the engine once: the tests must notice
+	SLIPWAY_LONG=1 $(GO) test -v -run 'TestMutations' ./pipeline
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME each: make fuzz FUZZTIME=1m
+	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: golden
+golden: ## write the golden files anew; then read the diff
+	.ci/golden
+
+.PHONY: schema
+schema: ## write phases/release.schema.json anew
+	$(GO) test -run TestSchema ./phases -update
+
+.PHONY: cover
+cover: ## coverage of the engine
+	$(GO) test -coverprofile=bin/cover.out -coverpkg=./pipeline/... ./pipeline/... >/dev/null
+	@$(GO) tool cover -func=bin/cover.out | tail -1
+
+.PHONY: clean
+clean: ## remove bin/ and dist/
+	rm -rf bin dist

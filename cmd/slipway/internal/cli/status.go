@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/pipeline"
+)
+
+func (a *app) status() *cobra.Command {
+	var markdown bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the release stands",
+		Long: `Shows on one screen how the release stands: phases, steps, gates with their criteria and the evidence behind each.
+
+--markdown writes the same as a deployment tracker, in which nothing is ticked that no evidence stands behind.`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := a.release(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			s, err := a.survey(r)
+			if err != nil {
+				return err
+			}
+			if markdown {
+				return a.tracker(r, s)
+			}
+			return a.ui.Show(a.standing(r, s))
+		},
+	}
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "write the deployment tracker")
+	return cmd
+}
+
+func (a *app) standing(r *release, s *pipeline.Survey) ui.Status {
+	e := r.plan.Env
+	v := ui.Status{Project: e.Project, Version: e.Version, Commit: e.Commit, Plan: r.plan.Digest, Run: s.Run, Steps: s.Steps}
+	if s.Old != nil {
+		v.Differs = ui.Diff(s.Old, r.plan)
+	}
+	v.Blocks = a.blocks(r, s, "")
+	v.Next = a.next(s, v.Blocks)
+	return v
+}

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/templates"
+)
+
+// phaseTitles are the phases' names in a tracker.
+var phaseTitles = map[string]string{"build": "Application Building", "release": "Release Management", "aur": "AUR Publication"}
+
+// groupTitles are what kinds of steps are called in a tracker.
+var groupTitles = map[string]string{
+	"version": "Version", "component": "Components", "bundle": "Bundles", "tarball": "Packages", "deb": "Packages", "aur": "Packages",
+	"checksums": "Packages", "inspect": "Inspection",
+}
+
+// tracker writes the deployment tracker: every tick follows from a record.
+func (a *app) tracker(r *release, s *pipeline.Survey) error {
+	t := r.config.Tracker()
+	t.To, t.Updated = r.plan.Env.Version, a.now()
+	for _, st := range s.Steps {
+		if st.Last.Time.After(t.Date) {
+			t.Date = st.Last.Time
+		}
+		if st.Gate != nil {
+			t.Gates = append(t.Gates, trackerGate(*st.Gate))
+			continue
+		}
+		phase := pipeline.PhaseOf(st.Spec.ID)
+		title := phaseTitles[phase]
+		if title == "" {
+			title = phase
+		}
+		if n := len(t.Phases); n == 0 || t.Phases[n-1].Title != title {
+			t.Phases = append(t.Phases, templates.TrackerPhase{Title: title})
+		}
+		p := &t.Phases[len(t.Phases)-1]
+		name := strings.TrimPrefix(st.Spec.ID, phase+"/")
+		kind, _, _ := strings.Cut(name, "/")
+		group := groupTitles[kind]
+		if group == "" {
+			group = kind
+		}
+		if n := len(p.Groups); n == 0 || p.Groups[n-1].Title != group {
+			p.Groups = append(p.Groups, templates.TrackerGroup{Title: group})
+		}
+		g := &p.Groups[len(p.Groups)-1]
+		g.Tasks = append(g.Tasks, trackerTask(name, st))
+	}
+	for _, b := range a.blocks(r, s, "") {
+		what := b.Step
+		if b.What != "" {
+			what += ", " + b.What
+		}
+		who := ""
+		if b.Who != "" {
+			who = ", by " + b.Who
+		}
+		t.Next = append(t.Next, templates.TrackerAction{Title: b.Command, Detail: fmt.Sprintf("%s: %s: %s%s", what, b.Kind, firstLine(b.Why), who)})
+	}
+	text, err := templates.RenderTracker(t)
+	if err != nil {
+		return err
+	}
+	if a.ui.JSON {
+		return a.ui.Object(map[string]string{"markdown": string(text)})
+	}
+	return a.ui.Raw(text)
+}
+
+func trackerTask(title string, st pipeline.StepState) templates.TrackerTask {
+	task := templates.TrackerTask{Title: title, Detail: strings.Join(slices.Concat(st.Spec.Outputs, st.Spec.Checks), ", ")}
+	switch {
+	case st.Current:
+		task.State, task.Evidence = templates.Done, shownBy(st.Last)
+		for _, e := range st.Last.Evidence {
+			if e.Verdict == gate.Fail {
+				task.State, task.Detail = templates.Failed, e.Summary
+				break
+			} else if e.Verdict == gate.Unknown {
+				task.State, task.Detail = templates.Unknown, e.Summary
+			}
+		}
+	case st.Last.Event == pipeline.Failed:
+		task.State, task.Detail = templates.Failed, firstLine(st.Last.Error)
+	case st.Last.Event == pipeline.Started:
+		task.State = templates.Active
+	}
+	return task
+}
+
+// shownBy names what stands behind a step that is done.
+func shownBy(r pipeline.Record) string {
+	var parts []string
+	for _, art := range r.Artifacts {
+		parts = append(parts, "sha256 "+ui.Short(art.SHA256))
+	}
+	for _, e := range r.Evidence {
+		if e.Verdict == gate.Pass {
+			parts = append(parts, "check "+e.Check+" "+ui.Short(e.Digest()))
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "recorded "+r.Time.UTC().Format(time.DateTime)+" UTC")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func trackerGate(g gate.State) templates.TrackerGate {
+	out := templates.TrackerGate{Title: g.Title, Role: g.Approve, By: g.By}
+	if out.Title == "" {
+		out.Title = g.ID
+	}
+	for _, c := range g.Criteria {
+		task := templates.TrackerTask{Title: c.Title, Detail: c.Why}
+		switch {
+		case c.Waived != "":
+			task.State, task.Evidence = templates.Done, fmt.Sprintf("waived by %s: %s", c.By, c.Waived)
+		case c.By != "":
+			task.State, task.Evidence = templates.Done, "attested by "+c.By
+		case c.Verdict == gate.Pass:
+			task.State = templates.Done
+			for _, e := range c.Evidence {
+				task.Evidence = strings.TrimPrefix(task.Evidence+", check "+e.Check+" "+ui.Short(e.Digest()), ", ")
+			}
+		case c.Verdict == gate.Fail:
+			task.State = templates.Failed
+		case c.Attest != "":
+			task.State = templates.Waiting
+		case len(c.Evidence) > 0:
+			task.State = templates.Unknown
+		}
+		out.Criteria = append(out.Criteria, task)
+	}
+	return out
+}

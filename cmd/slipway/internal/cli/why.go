@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+)
+
+func (a *app) why() *cobra.Command {
+	return &cobra.Command{
+		Use:   "why [STEP or GATE]",
+		Short: "Tell what blocks, who can unblock it, and with which command",
+		Long: `Tells what keeps a step, a gate or the whole release from going on. Each block has a kind:
+
+  missing   it has not run, or has reported nothing
+  failed    a step or a check failed
+  unknown   a check could not look, or a step was cut off; unknown never passes
+  waiting   a person has to sign
+  conflict  something else is there already
+  held      somebody holds the release
+
+and so do the statements that were refused, with the reason.`,
+		Example: "  slipway why\n  slipway why gate/build",
+		Args:    between(0, "a step or gate"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.release(cmd.Context(), false)
+			if err != nil {
+				return err
+			}
+			s, err := a.survey(r)
+			if err != nil {
+				return err
+			}
+			return a.showWhy(r, s, argument(args, 0))
+		},
+	}
+}
+
+func (a *app) showWhy(r *release, s *pipeline.Survey, of string) error {
+	if of != "" && !slices.ContainsFunc(s.Steps, func(st pipeline.StepState) bool { return st.Spec.ID == of }) {
+		hint := a.command("plan") + " lists the steps"
+		for _, st := range s.Steps {
+			if strings.HasSuffix(st.Spec.ID, "/"+of) {
+				hint = "did you mean " + st.Spec.ID + "?"
+			}
+		}
+		return usage(hint, "there is no step %q", of)
+	}
+	v := ui.Why{Of: of, Blocks: a.blocks(r, s, of)}
+	if s.Old != nil {
+		v.Blocks = append([]ui.Block{{
+			Block:   gate.Block{Kind: "conflict", Step: "plan", Why: "the journal has another plan:\n" + strings.Join(ui.Diff(s.Old, r.plan), "\n")},
+			Command: a.command("run", "--amend"),
+		}}, v.Blocks...)
+	}
+	for _, st := range s.Steps {
+		if st.Gate != nil && (of == "" || st.Spec.ID == of) {
+			v.Refused = append(v.Refused, st.Gate.Refused...)
+		}
+	}
+	v.Done = len(v.Blocks) == 0
+	return a.ui.Show(v)
+}

@@ -1,0 +1,81 @@
+// Package state carries a release between machines: an archive of its journal, its plan and its artifacts.
+//
+// The archive is a tar (POSIX.1-2001 pax where a name or size asks for it, else ustar) compressed with zstd (RFC 8878).
+// It holds "journal.jsonl", "plan.json", and then in the order of their names the artifacts of the newest records that
+// are there: "dist/NAME", and "work/..." for those that are not for users; trees are left out, since they are made
+// again when something reads them. Times, owners and modes are fixed, so that the same release makes the same archive.
+package state
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/imrightguy/slipway/pipeline"
+)
+
+const (
+	journalName = "journal.jsonl"
+	planName    = "plan.json"
+)
+
+// Limits of an archive, in bytes.
+const (
+	maxJournal = 1 << 30
+	maxPlan    = 256 << 20
+	maxWindow  = 128 << 20 // memory of the decoder
+)
+
+// Contents folds a journal: its newest plan, and the artifacts that its steps' newest records speak of.
+func Contents(j pipeline.Journal) (plan *pipeline.Plan, artifacts []pipeline.Artifact, err error) {
+	made := map[string][]pipeline.Artifact{}
+	for r, err := range j.Records() {
+		if err != nil {
+			return nil, nil, err
+		}
+		if r.Planned != nil {
+			plan = r.Planned
+		}
+		switch r.Event {
+		case pipeline.Done:
+			made[r.Step] = r.Artifacts
+		case pipeline.Started, pipeline.Failed, pipeline.Undone:
+			delete(made, r.Step)
+		}
+	}
+	if plan == nil {
+		return nil, nil, fmt.Errorf("the journal has no plan")
+	}
+	for _, sp := range plan.Specs {
+		for _, a := range made[sp.ID] {
+			if a.Kind == pipeline.KindTree {
+				continue
+			}
+			if err := harmless(a.Name); err != nil {
+				return nil, nil, err
+			}
+			artifacts = append(artifacts, a)
+		}
+	}
+	slices.SortFunc(artifacts, func(a, b pipeline.Artifact) int { return strings.Compare(entry(a.Name), entry(b.Name)) })
+	return plan, artifacts, nil
+}
+
+// entry is the name under which the archive holds an artifact.
+func entry(artifact string) string {
+	if strings.HasPrefix(artifact, "work/") {
+		return artifact
+	}
+	return "dist/" + artifact
+}
+
+// harmless refuses artifact names that no plan could have: a journal from elsewhere may say anything.
+func harmless(name string) error {
+	hidden := strings.HasPrefix(name, "work/.") // the engine's own files
+	if !fs.ValidPath(name) || name == "." || hidden || path.Clean(name) != name || strings.ContainsAny(name, "\\:\x00\n\r") {
+		return fmt.Errorf("artifact %q has a name that cannot be trusted", name)
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package component
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/imrightguy/slipway/phases/internal/archive"
+	"github.com/imrightguy/slipway/pipeline"
+)
+
+// prebuilt takes a file, or all that is in a folder, from the repository.
+type prebuilt struct{ path, sha256 string }
+
+func (p prebuilt) params() map[string]string {
+	return map[string]string{"builder": Prebuilt, "path": p.path, "sha256": p.sha256}
+}
+
+func (p prebuilt) build(ctx context.Context, ws *pipeline.Workspace, source, out string) (_ pipeline.Receipt, err error) {
+	root, err := os.OpenRoot(source)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	info, err := root.Stat(filepath.FromSlash(p.path))
+	if err != nil {
+		return nil, fmt.Errorf("cannot find path %q in the repository: is it committed? %w", p.path, err)
+	}
+	if info.IsDir() {
+		return nil, p.tree(ctx, ws, root, out)
+	}
+	name := path.Base(p.path)
+	if err := archive.CheckName(name); err != nil {
+		return nil, err
+	}
+	mode := os.FileMode(0o644)
+	if info.Mode()&0o100 != 0 {
+		mode = 0o755
+	}
+	sum, err := archive.CopyFile(root, p.path, filepath.Join(out, name), mode)
+	if err == nil && p.sha256 != "" && sum != p.sha256 {
+		err = fmt.Errorf("%q has SHA-256 %s, release.yaml wants %s", p.path, sum, p.sha256)
+	}
+	return nil, err
+}
+
+func (p prebuilt) tree(ctx context.Context, ws *pipeline.Workspace, root *os.Root, out string) error {
+	if p.sha256 != "" {
+		return fmt.Errorf("%q is a folder, which has no sha256: leave the key out, or name one file", p.path)
+	}
+	below, err := root.OpenRoot(filepath.FromSlash(p.path))
+	if err != nil {
+		return err
+	}
+	entries, err := archive.List(below.FS())
+	if err == nil {
+		var done int64
+		err = archive.CopyTree(ctx, below, out, entries, func(n int64) { done += n; ws.Tick(done, 0) })
+	}
+	return errors.Join(err, below.Close())
+}

@@ -1,0 +1,270 @@
+package build
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/imrightguy/slipway/phases/build/aur"
+	"github.com/imrightguy/slipway/phases/build/bundle"
+	"github.com/imrightguy/slipway/phases/build/component"
+	"github.com/imrightguy/slipway/phases/build/deb"
+	"github.com/imrightguy/slipway/phases/build/tarball"
+	"github.com/imrightguy/slipway/phases/build/version"
+	"github.com/imrightguy/slipway/pipeline/gate"
+)
+
+// Config is all that the build phase knows of a project.
+type Config struct {
+	Version    version.Config
+	Components map[string]component.Config
+	Bundles    map[string]bundle.Config
+	Packages   []Package
+	Gate       *GateConfig // nil: all checks that are planned, and nobody's approval
+}
+
+// Package is one package of release.yaml: one file for each architecture of its bundle, or the files of one AUR
+// repository. Field names are nfpm's, Debian's and the AUR's; each format takes those that concern it.
+type Package struct {
+	// Name of the package, and the first part of its file's name.
+	Name string `yaml:"name" jsonschema:"required"`
+	// Format is tarball, deb or aur.
+	Format string `yaml:"format" jsonschema:"required,enum=tarball,enum=deb,enum=aur"`
+	// Bundle names the bundle that is packed. Formats tarball and deb.
+	Bundle string `yaml:"bundle,omitempty"`
+	// From is what an AUR package installs: tarball, or the name of a tarball package where there are several.
+	From string `yaml:"from,omitempty"`
+	// Maintainer is "Name <address>". Formats deb and aur.
+	Maintainer string `yaml:"maintainer,omitempty"`
+	// Description: the first line is a synopsis that does not begin with the name; a DEB also needs some sentences after
+	// it. Formats deb and aur.
+	Description string `yaml:"description,omitempty"`
+	// Homepage of the project. Formats deb and aur.
+	Homepage string `yaml:"homepage,omitempty"`
+	// License is an SPDX expression. Formats deb and aur.
+	License string `yaml:"license,omitempty"`
+	// Copyright says who holds it, as in 2026 Jane Doe; left out: the lines of the bundle's licence that say so. Format deb.
+	Copyright string `yaml:"copyright,omitempty"`
+	// Section of the Debian archive, like utils or net. Format deb.
+	Section string `yaml:"section,omitempty"`
+	// Priority in Debian's terms. Left out: optional. Format deb.
+	Priority string `yaml:"priority,omitempty" jsonschema:"enum=required,enum=important,enum=standard,enum=optional"`
+	// Compression of the data: gzip:1 to gzip:9, or xz. Left out: gzip:6. Format deb.
+	Compression string `yaml:"compression,omitempty"`
+	// Revision of the packaging, raised when only the packaging changed. Left out: 1. Format deb.
+	Revision int `yaml:"revision,omitempty" jsonschema:"minimum=1"`
+	// PkgRel is the release of the packaging, 1 or 1.1. Left out: 1. Format aur.
+	PkgRel string `yaml:"pkgrel,omitempty" jsonschema:"oneof_type=string;integer"`
+	// Epoch outranks the version in comparisons, for ever; avoid it. Formats deb and aur.
+	Epoch int `yaml:"epoch,omitempty" jsonschema:"minimum=0"`
+	// URL is where the tarballs will be published: a folder with a slash at the end, or a whole address; {{ .Version }} and
+	// {{ .Arch }} (x86_64, aarch64) are filled in. Format aur.
+	URL string `yaml:"url,omitempty"`
+	// Depends lists what it needs, in the words of the format. Formats deb and aur.
+	Depends []string `yaml:"depends,omitempty"`
+	// Recommends lists what is usually wanted beside it. Format deb.
+	Recommends []string `yaml:"recommends,omitempty"`
+	// Suggests lists what may be useful beside it. Format deb.
+	Suggests []string `yaml:"suggests,omitempty"`
+	// OptDepends lists what may be useful beside it, as NAME: WHAT FOR. Format aur.
+	OptDepends []string `yaml:"optdepends,omitempty"`
+	// Conflicts lists what cannot be installed beside it. Left out of an AUR package -bin: the plain name. Formats deb and aur.
+	Conflicts []string `yaml:"conflicts,omitempty"`
+	// Breaks lists older packages that it takes files over from. Format deb.
+	Breaks []string `yaml:"breaks,omitempty"`
+	// Replaces lists packages whose place it takes. Formats deb and aur.
+	Replaces []string `yaml:"replaces,omitempty"`
+	// Provides lists names that it also goes by. Left out of an AUR package -bin: the plain name. Formats deb and aur.
+	Provides []string `yaml:"provides,omitempty"`
+}
+
+// The formats.
+const (
+	FormatTarball = "tarball"
+	FormatDeb     = "deb"
+	FormatAUR     = "aur"
+)
+
+// foreign lists the keys that are set and do not concern the package's format.
+func (p Package) foreign() []string {
+	both, debOnly, aurOnly := []string{FormatDeb, FormatAUR}, []string{FormatDeb}, []string{FormatAUR}
+	var keys []string
+	for _, f := range []struct {
+		key     string
+		set     bool
+		formats []string
+	}{
+		{"bundle", p.Bundle != "", []string{FormatTarball, FormatDeb}}, {"from", p.From != "", aurOnly},
+		{"maintainer", p.Maintainer != "", both}, {"description", p.Description != "", both}, {"homepage", p.Homepage != "", both},
+		{"license", p.License != "", both}, {"copyright", p.Copyright != "", debOnly}, {"section", p.Section != "", debOnly},
+		{"priority", p.Priority != "", debOnly}, {"compression", p.Compression != "", debOnly}, {"revision", p.Revision != 0, debOnly},
+		{"pkgrel", p.PkgRel != "", aurOnly}, {"epoch", p.Epoch != 0, both}, {"url", p.URL != "", aurOnly},
+		{"depends", p.Depends != nil, both}, {"recommends", p.Recommends != nil, debOnly}, {"suggests", p.Suggests != nil, debOnly},
+		{"optdepends", p.OptDepends != nil, aurOnly}, {"conflicts", p.Conflicts != nil, both}, {"breaks", p.Breaks != nil, debOnly},
+		{"replaces", p.Replaces != nil, both}, {"provides", p.Provides != nil, both},
+	} {
+		if f.set && !slices.Contains(f.formats, p.Format) {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}
+
+// GateConfig is what a gate asks, in release.yaml.
+type GateConfig struct {
+	// Title is the gate's name in the tracker.
+	Title string `yaml:"title,omitempty"`
+	// Approve is the role whose approval it needs. Left out: nobody's.
+	Approve string `yaml:"approve,omitempty"`
+	// Criteria are what it asks. Left out: every check that the plan has.
+	Criteria []Criterion `yaml:"criteria,omitempty"`
+}
+
+// Criterion is one thing that a gate asks: a check by its name, or a statement that a person of a role signs.
+type Criterion struct {
+	// Check is the name of a check, all of whose evidence must pass.
+	Check string `yaml:"check,omitempty"`
+	// Attest is a statement for a person to sign.
+	Attest string `yaml:"attest,omitempty"`
+	// By is the role of the person who attests.
+	By string `yaml:"by,omitempty"`
+	// Title is what people read. Left out: the name of the check, or the statement.
+	Title string `yaml:"title,omitempty"`
+}
+
+// Gate is the gate of a phase, with a criterion for each of the checks where the configuration has none.
+func (c *GateConfig) Gate(id, title string, checks []string) (gate.Gate, error) {
+	if c == nil {
+		c = &GateConfig{}
+	}
+	g := gate.Gate{ID: id, Title: c.Title, Approve: c.Approve}
+	if g.Title == "" {
+		g.Title = title
+	}
+	for i, cr := range c.Criteria {
+		if (cr.Attest == "") != (cr.By == "") {
+			return g, fmt.Errorf("criteria[%d]: attest: and by: go together, a statement and the role that signs it", i)
+		}
+		if (cr.Attest == "") == (cr.Check == "") {
+			return g, fmt.Errorf("criteria[%d]: want check, or attest and by", i)
+		}
+		if cr.Check != "" && !slices.Contains(checks, cr.Check) {
+			return g, fmt.Errorf("criteria[%d]: nothing in the plan reports check %q; want one of %s", i, cr.Check, strings.Join(checks, ", "))
+		}
+		title := cr.Title
+		if title == "" {
+			title = cr.Check + cr.Attest
+		}
+		g.Criteria = append(g.Criteria, gate.Criterion{Title: title, Check: cr.Check, Attest: cr.By})
+	}
+	if len(c.Criteria) == 0 {
+		for _, name := range checks {
+			g.Criteria = append(g.Criteria, gate.Criterion{Title: name, Check: name})
+		}
+	}
+	return g, nil
+}
+
+// Validate joins an error for each fault that can be seen without the repository and the version.
+func (c Config) Validate() error {
+	var errs []error
+	in := func(where string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", where, err))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Components)) {
+		in("components."+name, errors.Join(component.CheckName(name), c.Components[name].Validate()))
+		if !slices.ContainsFunc(slices.Collect(maps.Values(c.Bundles)), func(b bundle.Config) bool { return slices.Contains(b.Components(), name) }) {
+			in("components."+name, errors.New("no bundle takes anything from it"))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Bundles)) {
+		b := c.Bundles[name]
+		err := errors.Join(component.CheckName(name), b.Validate())
+		if err == nil {
+			_, err = b.Targets(c.Components)
+		}
+		in("bundles."+name, err)
+		if !slices.ContainsFunc(c.Packages, func(p Package) bool { return p.Bundle == name }) {
+			in("bundles."+name, errors.New("no package is made of it"))
+		}
+	}
+	if len(c.Packages) == 0 {
+		in("packages", errors.New("want at least one package"))
+	}
+	for i, p := range c.Packages {
+		in(fmt.Sprintf("packages[%d]", i), c.checkPackage(i, p))
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) checkPackage(i int, p Package) error {
+	var errs []error
+	if slices.IndexFunc(c.Packages, func(q Package) bool { return q.Name == p.Name && q.Format == p.Format }) != i {
+		errs = append(errs, fmt.Errorf("there is another %s named %q", p.Format, p.Name))
+	}
+	for _, key := range p.foreign() {
+		errs = append(errs, fmt.Errorf("%s is not a key of format %s", key, p.Format))
+	}
+	if _, ok := c.Bundles[p.Bundle]; p.Bundle != "" && !ok {
+		errs = append(errs, fmt.Errorf("bundle %q is not among the bundles", p.Bundle))
+	}
+	switch p.Format {
+	case FormatTarball:
+		errs = append(errs, tarball.Config{Name: p.Name, Bundle: p.Bundle}.Validate())
+	case FormatDeb:
+		errs = append(errs, p.deb().Validate())
+	case FormatAUR:
+		if _, err := c.from(p); err != nil {
+			errs = append(errs, err)
+		}
+	default:
+		errs = append(errs, fmt.Errorf("format: want tarball, deb or aur, found %q", p.Format))
+	}
+	return errors.Join(errs...)
+}
+
+// from finds the tarball package that an AUR package installs.
+func (c Config) from(p Package) (Package, error) {
+	var found []Package
+	for _, q := range c.Packages {
+		if q.Format == FormatTarball && (p.From == FormatTarball || p.From == q.Name) {
+			found = append(found, q)
+		}
+	}
+	switch {
+	case p.From == "":
+		return Package{}, errors.New("from: want tarball, or the name of a package of that format")
+	case len(found) == 0:
+		return Package{}, fmt.Errorf("from: there is no tarball package %q", p.From)
+	case len(found) > 1:
+		return Package{}, fmt.Errorf("from: there are several tarball packages; name one of them instead of %q", p.From)
+	}
+	return found[0], nil
+}
+
+// deb is the part of the configuration that makes a DEB, without version and architecture.
+func (p Package) deb() deb.Config {
+	c := deb.Config{
+		Name: p.Name, Bundle: p.Bundle, Revision: p.Revision, Epoch: p.Epoch, Section: p.Section, Priority: p.Priority,
+		Maintainer: p.Maintainer, Description: p.Description, Homepage: p.Homepage, License: p.License, Copyright: p.Copyright,
+		Compression: p.Compression, Depends: p.Depends, Recommends: p.Recommends, Suggests: p.Suggests, Conflicts: p.Conflicts,
+		Breaks: p.Breaks, Replaces: p.Replaces, Provides: p.Provides,
+	}
+	if c.Revision == 0 {
+		c.Revision = 1
+	}
+	return c
+}
+
+// aur is the part of the configuration that makes an AUR package, without version and tarballs.
+func (p Package) aur() aur.Config {
+	return aur.Config{
+		Name: p.Name, PkgRel: p.PkgRel, Epoch: p.Epoch, Maintainer: p.Maintainer, Description: p.Description, Homepage: p.Homepage,
+		License: p.License, URL: p.URL, Depends: p.Depends, OptDepends: p.OptDepends, Provides: p.Provides, Conflicts: p.Conflicts,
+		Replaces: p.Replaces,
+	}
+}

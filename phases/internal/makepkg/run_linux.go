@@ -1,0 +1,170 @@
+package makepkg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// packageExt is the ending of the packages that our makepkg.conf asks for.
+const packageExt = ".pkg.tar.zst"
+
+// Run runs makepkg with o.Args on a copy of o.Dir.
+func Run(ctx context.Context, o Options) (Result, error) {
+	if err := need("makepkg", "bash"); err != nil {
+		return Result{}, err
+	}
+	return run(ctx, o, append([]string{"makepkg"}, o.Args...))
+}
+
+// PrintSRCINFO answers with what makepkg prints as the .SRCINFO of the PKGBUILD in dir,
+// in Result.Stdout.
+func PrintSRCINFO(ctx context.Context, dir string) (Result, error) {
+	return Run(ctx, Options{Dir: dir, Args: []string{"--printsrcinfo"}})
+}
+
+// Build builds the package of the PKGBUILD in o.Dir. Dependencies are not looked at: an
+// evidence made from the result must say that they remain unproven.
+func Build(ctx context.Context, o Options) (Result, error) {
+	if err := need("fakeroot", "bsdtar", "zstd", "gzip", "file", "find"); err != nil {
+		return Result{}, err
+	}
+	o.Args = append([]string{"--force", "--nodeps", "--noconfirm"}, o.Args...)
+	r, err := Run(ctx, o)
+	if err == nil && o.PkgDest != "" && len(r.Packages) == 0 {
+		err = fmt.Errorf("makepkg made no %s file", packageExt)
+	}
+	return r, err
+}
+
+// Script runs a bash script the way Run runs makepkg: on a copy of o.Dir, as the
+// unprivileged user, in the sandbox. makepkg's own library functions can be asked so.
+func Script(ctx context.Context, o Options, script string, args ...string) (Result, error) {
+	if err := need("bash"); err != nil {
+		return Result{}, err
+	}
+	return run(ctx, o, append([]string{"bash", "--norc", "--noprofile", "-c", script, "bash"}, args...))
+}
+
+func run(ctx context.Context, o Options, argv []string) (_ Result, err error) {
+	b, err := newBox(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	r := Result{Isolation: b.isolation}
+	if err := b.prepare(o); err != nil {
+		return r, err
+	}
+	out, err := b.run(ctx, command{argv: argv, dir: "build", env: b.makepkgEnv(o)})
+	r.Stdout, r.Output = out.stdout, out.tail
+	if err != nil || o.PkgDest == "" {
+		return r, err
+	}
+	r.Packages, err = b.collect(o.PkgDest)
+	return r, err
+}
+
+// prepare lays the caller's files and the configuration into the box.
+func (b *box) prepare(o Options) error {
+	for _, name := range []string{"build", "src", "pkg", "work", "bin", "db/local"} {
+		if err := os.MkdirAll(b.outside(name), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := copyTree(o.Dir, b.outside("build")); err != nil {
+		return err
+	}
+	if o.SrcDest != "" {
+		if err := copyTree(o.SrcDest, b.outside("src")); err != nil {
+			return err
+		}
+	}
+	arch := o.Arch
+	if arch == "" {
+		arch = "x86_64"
+	}
+	if strings.Trim(arch, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return fmt.Errorf("cannot build for architecture %q", arch)
+	}
+	files := map[string]string{
+		"makepkg.conf": makepkgConf(arch),
+		"pacman.conf":  "[options]\nArchitecture = " + arch + "\nDBPath = " + b.inside("db/") + "\n",
+		// makepkg asks pacman what is installed. The answer is always: nothing.
+		"bin/pacman": "#!/bin/bash\nexec /usr/bin/pacman --config " + b.inside("pacman.conf") + " \"$@\"\n",
+	}
+	for name, text := range files {
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(name, "bin/") {
+			mode = 0o755
+		}
+		if err := os.WriteFile(b.outside(name), []byte(text), mode); err != nil {
+			return err
+		}
+	}
+	return b.handOver()
+}
+
+func (b *box) makepkgEnv(o Options) []string {
+	date := int64(315532800) // 1 January 1980
+	if !o.SourceDate.IsZero() {
+		date = o.SourceDate.Unix()
+	}
+	return []string{
+		"MAKEPKG_CONF=" + b.inside("makepkg.conf"),
+		"PACMAN=" + b.inside("bin/pacman"),
+		"BUILDDIR=" + b.inside("work"),
+		"SRCDEST=" + b.inside("src"),
+		"PKGDEST=" + b.inside("pkg"),
+		"SRCPKGDEST=" + b.inside("pkg"),
+		"LOGDEST=" + b.inside("work"),
+		"SOURCE_DATE_EPOCH=" + strconv.FormatInt(date, 10),
+	}
+}
+
+// makepkgConf differs from the distributions' files in three points: nothing is ever
+// downloaded, nothing in the payload is changed (no strip), and there is no compiler setup.
+func makepkgConf(arch string) string {
+	return `DLAGENTS=('file::/bin/false %o %u' 'ftp::/bin/false %o %u' 'http::/bin/false %o %u' 'https::/bin/false %o %u')
+VCSCLIENTS=()
+CARCH='` + arch + `'
+CHOST='` + arch + `-pc-linux-gnu'
+INTEGRITY_CHECK=(sha256)
+BUILDENV=(!distcc !color !ccache check !sign)
+OPTIONS=(!strip docs libtool staticlibs emptydirs zipman purge !debug !lto)
+MAN_DIRS=({usr{,/local}{,/share},opt/*}/{man,info})
+DOC_DIRS=(usr/{,local/}{,share/}{doc,gtk-doc} opt/*/{doc,gtk-doc})
+PURGE_TARGETS=(usr/{,share}/info/dir .packlist *.pod)
+COMPRESSZST=(zstd -c -q -T0 -)
+COMPRESSGZ=(gzip -c -f -n)
+PKGEXT='` + packageExt + `'
+SRCEXT='.src.tar.gz'
+PACKAGER='slipway <noreply@example.org>'
+`
+}
+
+// collect copies the finished packages out of the box.
+func (b *box) collect(dest string) ([]string, error) {
+	entries, err := os.ReadDir(b.outside("pkg"))
+	if err != nil {
+		return nil, err
+	}
+	var packages []string
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), packageExt) {
+			continue
+		}
+		to := filepath.Join(dest, e.Name())
+		if err := copyFile(b.outside("pkg", e.Name()), to, 0o644); err != nil {
+			return nil, err
+		}
+		packages = append(packages, to)
+	}
+	slices.Sort(packages)
+	return packages, nil
+}
