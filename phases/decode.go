@@ -133,7 +133,6 @@ func (d *decoder) field(v reflect.Value, path string, only []string) func(string
 		}
 		return func(n ast.Node) {
 			if number, ok := n.(*ast.IntegerNode); ok && strings.Contains(f.Tag.Get("jsonschema"), "oneof_type=string;integer") && f.Type.Kind() == reflect.String {
-				d.at[join(path, key)] = d.start(n)
 				v.FieldByIndex(f.Index).SetString(number.Token.Value) // 1 is as good as "1"
 				return
 			}
@@ -163,6 +162,9 @@ func (d *decoder) format(n ast.Node, path string) (keys []string, ok bool) {
 	slices.Sort(formats)
 	for _, pair := range pairs(n) {
 		if key, isText := pair.Key.(*ast.StringNode); !isText || key.Value != "format" || isNull(pair.Value) {
+			if hint := didYouMean(pair.Key.String(), []string{"format"}); isText && key.Value != "format" && hint != "" {
+				d.fail(d.place(pair.Key.GetToken()), hint, "unknown key %s", quote(key.Value))
+			}
 			continue
 		}
 		text, ok := d.text(pair.Value, path+".format")

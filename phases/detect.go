@@ -188,7 +188,7 @@ func fillGo(f folder, text string, r *templates.Release) {
 	}
 	add := func(dir, name string) {
 		same := func(c templates.ReleaseComponent) bool { return c.Name == packageNameOf(name) }
-		if goName.MatchString(name) && packageNameOf(name) != "" && f.isMain(dir) && !slices.ContainsFunc(r.Components, same) {
+		if len(name) < maxKey && goName.MatchString(name) && packageNameOf(name) != "" && f.isMain(dir) && !slices.ContainsFunc(r.Components, same) {
 			r.Components = append(r.Components, templates.ReleaseComponent{Name: packageNameOf(name), Builder: "go", Package: dir, Program: name})
 		}
 	}
@@ -237,33 +237,40 @@ func (f folder) isMain(dir string) bool {
 	return false
 }
 
-// licenses are the licences that can be told by their texts, each with words of its own. The order matters: some hold
-// the words of others.
+// licenses are the licences that can be told by their texts, each by words of its own: of its title, or of its terms.
+// The order matters: some hold the words of others.
 var licenses = []struct {
-	spdx  string
-	words []string
+	spdx         string
+	title, terms []string
 }{
-	{"AGPL-3.0-only", []string{"gnu affero general public license", "version 3"}},
-	{"LGPL-3.0-only", []string{"gnu lesser general public license", "version 3"}},
-	{"LGPL-2.1-only", []string{"gnu lesser general public license", "version 2.1"}},
-	{"GPL-3.0-only", []string{"gnu general public license", "version 3"}},
-	{"GPL-2.0-only", []string{"gnu general public license", "version 2"}},
-	{"Apache-2.0", []string{"apache license", "version 2.0"}},
-	{"MPL-2.0", []string{"mozilla public license", "2.0"}},
-	{"Unlicense", []string{"this is free and unencumbered software released into the public domain"}},
-	{"BSD-3-Clause", []string{"redistribution and use in source and binary forms", "neither the name"}},
-	{"BSD-2-Clause", []string{"redistribution and use in source and binary forms"}},
-	{"ISC", []string{"permission to use, copy, modify, and/or distribute this software for any purpose", "copyright notice and this permission notice appear in all copies"}},
-	{"0BSD", []string{"permission to use, copy, modify, and/or distribute this software for any purpose"}},
-	{"MIT", []string{"permission is hereby granted, free of charge, to any person obtaining a copy", "the above copyright notice and this permission notice shall be included"}},
+	{"AGPL-3.0-only", []string{"gnu affero general public license", "version 3"}, nil},
+	{"LGPL-3.0-only", []string{"gnu lesser general public license", "version 3"}, nil},
+	{"LGPL-2.1-only", []string{"gnu lesser general public license", "version 2.1"}, nil},
+	{"GPL-3.0-only", []string{"gnu general public license", "version 3"}, nil},
+	{"GPL-2.0-only", []string{"gnu general public license", "version 2"}, nil},
+	{"Apache-2.0", []string{"apache license", "version 2.0"}, nil},
+	{"MPL-2.0", []string{"mozilla public license", "2.0"}, nil},
+	{"Unlicense", nil, []string{"this is free and unencumbered software released into the public domain"}},
+	{"BSD-3-Clause", nil, []string{"redistribution and use in source and binary forms", "neither the name"}},
+	{"BSD-2-Clause", nil, []string{"redistribution and use in source and binary forms"}},
+	{"ISC", nil, []string{"permission to use, copy, modify, and/or distribute this software for any purpose", "copyright notice and this permission notice appear in all copies"}},
+	{"0BSD", nil, []string{"permission to use, copy, modify, and/or distribute this software for any purpose"}},
+	{"MIT", nil, []string{"permission is hereby granted, free of charge, to any person obtaining a copy", "the above copyright notice and this permission notice shall be included"}},
 }
+
+// titleLength is how much of a text its title stands in, in bytes.
+const titleLength = 200
 
 // licenseOf is the SPDX name of a licence by its text, or "". The GPL family's texts do not say whether later versions
 // may be used, so that the narrower name is given.
 func licenseOf(text string) string {
 	text = strings.ToLower(strings.Join(strings.Fields(text), " "))
+	title := text[:min(len(text), titleLength)]
+	holds := func(text string, words []string) bool {
+		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
+	}
 	for _, l := range licenses {
-		if !slices.ContainsFunc(l.words, func(w string) bool { return !strings.Contains(text, w) }) {
+		if holds(title, l.title) && holds(text, l.terms) {
 			return l.spdx
 		}
 	}

@@ -215,7 +215,11 @@ func errorsOf(text []byte) string {
 		return "no errors\n"
 	}
 	var b strings.Builder
-	for _, e := range err.(Errors) {
+	var all Errors
+	if !errors.As(err, &all) {
+		return "not an Errors: " + err.Error()
+	}
+	for _, e := range all {
 		b.WriteString(e.Error() + "\n" + e.Context())
 	}
 	return b.String()
@@ -362,8 +366,8 @@ func FuzzLoad(f *testing.F) {
 		if err == nil {
 			return
 		}
-		all, ok := err.(Errors)
-		if !ok || len(all) == 0 {
+		var all Errors
+		if !errors.As(err, &all) || len(all) == 0 {
 			t.Fatalf("%T is no Errors: %v", err, err)
 		}
 		lines := bytes.Count(content, []byte("\n")) + 1

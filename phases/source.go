@@ -197,8 +197,8 @@ func (s *source) checkTokens(tokens token.Tokens) error {
 			f.fail(at, "", "not valid YAML: %s", message(t.Error))
 			return f.errs.or()
 		case token.DoubleQuoteType:
-			if bad := badEscape.FindStringSubmatch(t.Origin); bad != nil {
-				f.fail(at, "write \\\\ for a backslash", "not valid YAML: %s stands for no character", message(quote(bad[1])))
+			if at, bad := s.badEscape(at); bad != "" {
+				f.fail(at, `write \\ for a backslash`, "not valid YAML: %s stands for no character", message(bad))
 			}
 		case token.SequenceStartType, token.MappingStartType:
 			flow++
@@ -237,9 +237,32 @@ func (s *source) checkTokens(tokens token.Tokens) error {
 	return f.errs.or()
 }
 
-// badEscape finds what follows a backslash in double quotes and is no escape (YAML 1.2.2, 5.7). The library makes some
-// character of it.
-var badEscape = regexp.MustCompile(`^(?s:[^\\]|\\(?:[0abt\tnvfre "/\\N_LP\n]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}))*(\\(?s:.{0,3}))`)
+// escape is what may follow in double quotes (YAML 1.2.2, 5.7).
+var escape = regexp.MustCompile(`^\\(?:[0abt\tnvfre "/\\N_LP]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|$)`)
+
+// badEscape finds a backslash with what is no escape in the double-quoted text that begins at a place. The library
+// makes some character of it, and does not keep what was written.
+func (s *source) badEscape(begin place) (at place, what string) {
+	column := begin.column + 1
+	for i := begin.line; i <= len(s.lines); i++ {
+		text := []rune(s.lines[i-1])
+		for column <= len(text) {
+			rest := string(text[column-1 : min(len(text), column+9)])
+			if rest[0] == '"' {
+				return place{}, ""
+			}
+			n := 1
+			if rest[0] == '\\' {
+				if n = len(escape.FindString(rest)); n == 0 {
+					return place{i, column}, string(text[column-1 : column+1])
+				}
+			}
+			column += n
+		}
+		column = 1
+	}
+	return place{}, ""
+}
 
 // level is a list or mapping by the column that it is indented to, and the keys that it has had.
 type level struct{ column, keys int }

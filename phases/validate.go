@@ -89,7 +89,7 @@ var step = regexp.MustCompile(`^([A-Za-z0-9_.-]+(?:\[[0-9]+\])?)(?:: | )`)
 
 // flatten lists the errors that err joins, however deep, each with what was put in front of the joint.
 func flatten(prefix string, err error) (texts []string) {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it is the chain itself that is walked
 	case nil:
 		return nil
 	case interface{ Unwrap() []error }:

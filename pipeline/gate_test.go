@@ -395,8 +395,10 @@ func TestOutwardStepIsNotRepeated(t *testing.T) {
 		path, err := ws.Create(pipeline.Artifact{Name: "a"})
 		return nil, errors.Join(err, os.WriteFile(path, []byte(text), 0o666))
 	}
-	p := mustPlan(t, phase{"x", []pipeline.Step{draw, look("x/look", "look", nil, nil, passes), pass("gate/x"),
-		remote{permanent{sp: pipeline.Spec{ID: "x/r", Needs: []string{"gate/x", "x/a"}, Inputs: []string{"artifact:a"}, Effect: pipeline.Remote, Target: "r"}}}}})
+	p := mustPlan(t, phase{"x", []pipeline.Step{
+		draw, look("x/look", "look", nil, nil, passes), pass("gate/x"),
+		remote{permanent{sp: pipeline.Spec{ID: "x/r", Needs: []string{"gate/x", "x/a"}, Inputs: []string{"artifact:a"}, Effect: pipeline.Remote, Target: "r"}}},
+	}})
 	mustRun(t, p, o)
 	text = "2"
 	os.Remove(o.Dirs.Path("a")) // made again, and it comes out another

@@ -79,7 +79,7 @@ func (p *Plan) check() error {
 			return fmt.Errorf("two steps are named %q", sp.ID)
 		}
 		if (strings.HasPrefix(sp.ID, "gate/") || strings.HasPrefix(sp.ID, "proof/")) != isGate {
-			return fmt.Errorf("step %q: gates, and only gates, are named gate/... or proof/...", sp.ID)
+			return fmt.Errorf("step %q: gates, and only gates, are named gate/PHASE or proof/PHASE", sp.ID)
 		}
 		for _, n := range sp.Needs { // earlier steps only: no cycles
 			k, ok := p.index[n]

@@ -195,7 +195,7 @@ func (r *runner) loop(ctx context.Context) error {
 					running[i] = true
 					go func() { results <- work() }()
 				} else if err != nil {
-					low, i = 0, -1 // what it reads must be made again first
+					i = -1 // what it reads must be made again first
 				}
 			}
 		}

@@ -83,10 +83,12 @@ func TestRunToTheEnd(t *testing.T) {
 	o.Jobs = 1
 	p := mustPlan(t, release("")...)
 	mustRun(t, p, o)
-	want := []string{"begin", "started build/a", "done build/a", "started build/c", "done build/c", "started build/b", "done build/b",
+	want := []string{
+		"begin", "started build/a", "done build/a", "started build/c", "done build/c", "started build/b", "done build/b",
 		"done build/look", "done gate/build", "started release/draft", "done release/draft", "started release/asset", "done release/asset",
 		"done release/inspect", "done gate/release", "started release/publish", "done release/publish", "started release/merge", "done release/merge",
-		"done release/public", "done proof/release"}
+		"done release/public", "done proof/release",
+	}
 	if got := events(j.All()); !slices.Equal(got, want) {
 		t.Errorf("journal\n%q\nwant\n%q", got, want)
 	}
@@ -235,21 +237,27 @@ func TestLocalReuse(t *testing.T) {
 			return gate.Evidence{Verdict: gate.Pass}
 		})
 		judge.sp.Effect = pipeline.Local
-		tree := step{pipeline.Spec{ID: "x/t", Effect: pipeline.Local, Outputs: []string{"work/t"}, Params: map[string]string{"text": text}},
+		tree := step{
+			pipeline.Spec{ID: "x/t", Effect: pipeline.Local, Outputs: []string{"work/t"}, Params: map[string]string{"text": text}},
 			func(_ context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 				dir, err := ws.Create(pipeline.Artifact{Name: "work/t", Kind: pipeline.KindTree})
 				return nil, errors.Join(err, os.Mkdir(dir, 0o777), os.WriteFile(dir+"/t", []byte(text), 0o666))
-			}}
-		a := step{pipeline.Spec{ID: "x/a", Effect: pipeline.Local, Needs: []string{"x/t"}, Inputs: []string{"artifact:work/t"}, Outputs: []string{"a"}},
+			},
+		}
+		a := step{
+			pipeline.Spec{ID: "x/a", Effect: pipeline.Local, Needs: []string{"x/t"}, Inputs: []string{"artifact:work/t"}, Outputs: []string{"a"}},
 			func(_ context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 				path, err := ws.Create(pipeline.Artifact{Name: "a"})
 				_, dir, err2 := ws.Input("work/t")
 				b, err3 := os.ReadFile(dir + "/t")
 				return nil, errors.Join(err, err2, err3, os.WriteFile(path, append([]byte("-"), b...), 0o666))
-			}}
-		return phase{"x", []pipeline.Step{count(tree), count(a),
+			},
+		}
+		return phase{"x", []pipeline.Step{
+			count(tree), count(a),
 			count(write("x/b", "b", []string{"x/a"}, []string{"artifact:a"}, "+")), count(judge),
-			pipeline.NewGate(gate.Gate{ID: "gate/x", Criteria: criteria("look")}, "x/judge", "x/b")}}
+			pipeline.NewGate(gate.Gate{ID: "gate/x", Criteria: criteria("look")}, "x/judge", "x/b"),
+		}}
 	}
 	j := new(pipelinetest.Memory)
 	o := options(t, j, nil)

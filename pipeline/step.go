@@ -16,8 +16,10 @@ import (
 // workspace prepares what step i may touch.
 func (r *runner) workspace(i int) *Workspace {
 	sp := r.p.Specs[i]
-	ws := &Workspace{Env: r.p.Env, Run: r.st.run, Endpoints: r.o.Endpoints, spec: sp, dirs: r.o.Dirs, observe: r.o.Observe,
-		root: r.store.Temp(sp.ID), inputs: map[string]Artifact{}, receipts: map[string]Receipt{}, made: map[string]Artifact{}}
+	ws := &Workspace{
+		Env: r.p.Env, Run: r.st.run, Endpoints: r.o.Endpoints, spec: sp, dirs: r.o.Dirs, observe: r.o.Observe,
+		root: r.store.Temp(sp.ID), inputs: map[string]Artifact{}, receipts: map[string]Receipt{}, made: map[string]Artifact{},
+	}
 	for _, ref := range sp.Inputs {
 		if name, ok := strings.CutPrefix(ref, "artifact:"); ok {
 			ws.inputs[name] = r.st.artifacts[name]

@@ -16,8 +16,14 @@ func TestWorstVerdictCounts(t *testing.T) {
 		want gate.Verdict
 		kind string
 	}{
-		{nil, u, "missing"}, {[]gate.Verdict{p}, p, ""}, {[]gate.Verdict{u}, u, "unknown"}, {[]gate.Verdict{f}, f, "failed"},
-		{[]gate.Verdict{p, u, p}, u, "unknown"}, {[]gate.Verdict{u, f, p}, f, "failed"}, {[]gate.Verdict{p, f, u}, f, "failed"}, {[]gate.Verdict{p, p}, p, ""},
+		{nil, u, "missing"},
+		{[]gate.Verdict{p}, p, ""},
+		{[]gate.Verdict{u}, u, "unknown"},
+		{[]gate.Verdict{f}, f, "failed"},
+		{[]gate.Verdict{p, u, p}, u, "unknown"},
+		{[]gate.Verdict{u, f, p}, f, "failed"},
+		{[]gate.Verdict{p, f, u}, f, "failed"},
+		{[]gate.Verdict{p, p}, p, ""},
 	} {
 		c := gate.Case{Evidence: func(string) (out []gate.Evidence) {
 			for _, v := range tt.in {

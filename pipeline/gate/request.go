@@ -112,8 +112,13 @@ func (s *State) find(c Case, want Request) (Request, string) {
 // once had it, since Steps covers the part of the plan that the gate depends on.
 func (r Request) Matches(want Request, plans []string, now time.Time) error {
 	for _, f := range []struct{ name, got, want string }{
-		{"kind", r.Kind, want.Kind}, {"project", r.Project, want.Project}, {"version", r.Version, want.Version},
-		{"run", r.Run, want.Run}, {"gate", r.Gate, want.Gate}, {"criterion", r.Criterion, want.Criterion}, {"role", r.Role, want.Role},
+		{"kind", r.Kind, want.Kind},
+		{"project", r.Project, want.Project},
+		{"version", r.Version, want.Version},
+		{"run", r.Run, want.Run},
+		{"gate", r.Gate, want.Gate},
+		{"criterion", r.Criterion, want.Criterion},
+		{"role", r.Role, want.Role},
 	} {
 		if f.got != f.want {
 			return fmt.Errorf("it was signed for %s %q, this is %q", f.name, f.got, f.want)

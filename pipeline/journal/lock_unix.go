@@ -26,7 +26,7 @@ func lock(path string) (*os.File, error) {
 	}
 	// The number is a courtesy to people: the lock is held without it, on a full disk for instance.
 	if f.Truncate(0) == nil {
-		f.WriteAt(fmt.Appendf(nil, "%d", os.Getpid()), 0)
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%d", os.Getpid()), 0)
 	}
 	return f, nil
 }

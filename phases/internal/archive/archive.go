@@ -57,6 +57,10 @@ func CheckName(p string) error {
 		return fmt.Errorf("name %q holds a line break or another control character, which package managers cannot keep", p)
 	case strings.Contains(p, `\`):
 		return fmt.Errorf("name %q holds a backslash, which package managers read in different ways", p)
+	case strings.ContainsFunc(p, decomposed):
+		return fmt.Errorf("name %+q holds a letter and its mark as two characters, which bsdtar and pacman join: rename it (Unicode form NFC)", p)
+	case len(p) > 1 && p[1] == ':':
+		return fmt.Errorf("name %q begins like a drive, which bsdtar and pacman leave out", p)
 	case len(p) > maxPath:
 		return fmt.Errorf("name %.40q... is longer than %d bytes", p, maxPath)
 	}
@@ -66,6 +70,13 @@ func CheckName(p string) error {
 		}
 	}
 	return nil
+}
+
+// decomposed reports whether a character joins with the one before it when libarchive reads a name (it makes Unicode
+// form NFC of names in extended headers): marks of Latin, Greek and Cyrillic, of Arabic and of kana, and Hangul jamo.
+// A few of them stand alone in NFC, too; names with these are refused without need.
+func decomposed(r rune) bool {
+	return r >= 0x300 && r <= 0x36f || r >= 0x653 && r <= 0x655 || r == 0x3099 || r == 0x309a || r >= 0x1161 && r <= 0x11ff
 }
 
 // CheckLink refuses a symbolic link at path p whose target cannot be carried or leads out of the tree as it is written.

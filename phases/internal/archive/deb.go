@@ -70,7 +70,7 @@ func readDeb(ctx context.Context, r io.Reader, lim Limits) (*Deb, error) {
 		return nil, bad("its second part is %.40q, want control.tar.gz", name)
 	}
 	var control, sums bytes.Buffer
-	d.Members, _, err = readCompressed(ctx, body, archiver.Gz{}, controlLimits, tarOptions{debian: true, content: func(e Entry, r io.Reader) error {
+	d.Members, _, err = readCompressed(ctx, body, gunzip, controlLimits, tarOptions{debian: true, content: func(e Entry, r io.Reader) error {
 		switch e.Path {
 		case "control":
 			if e.Size > maxControl {
@@ -98,7 +98,7 @@ func readDeb(ctx context.Context, r io.Reader, lim Limits) (*Deb, error) {
 	if name, body, err = ar.next(); err != nil {
 		return nil, err
 	}
-	c, ok := map[string]archiver.Decompressor{"data.tar": nil, "data.tar.gz": archiver.Gz{Multithreaded: true}, "data.tar.xz": archiver.Xz{}}[name]
+	c, ok := map[string]archiver.Decompressor{"data.tar": nil, "data.tar.gz": gunzip, "data.tar.xz": archiver.Xz{}}[name]
 	if !ok {
 		return nil, bad("its third part is %.40q, want data.tar.gz, data.tar.xz or data.tar", name)
 	}

@@ -74,9 +74,12 @@ func (s *source) judge(ctx context.Context, err error) error {
 // entries below a link, a path that is there twice, extended attributes, and more than the limits allow.
 func ReadTarGz(ctx context.Context, r io.Reader, lim Limits) ([]Entry, error) {
 	src := &source{r: r}
-	entries, _, err := readCompressed(ctx, src, archiver.Gz{Multithreaded: true}, lim, tarOptions{})
+	entries, _, err := readCompressed(ctx, src, gunzip, lim, tarOptions{})
 	return entries, src.judge(ctx, err)
 }
+
+// gunzip is not the multithreaded one: that (pgzip v1.2.6) accepts a stream which ends before its checksum.
+var gunzip = archiver.Gz{}
 
 type tarOptions struct {
 	debian bool // names begin with ./, a root entry may be there, MD5 sums are wanted

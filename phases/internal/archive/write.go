@@ -81,10 +81,10 @@ type sized struct {
 
 func (s *sized) Read(p []byte) (int, error) {
 	n, err := s.File.Read(p)
-	s.left -= int64(n)
-	if s.left < 0 || s.left > 0 && errors.Is(err, io.EOF) {
-		return n, fmt.Errorf("%q changed while it was read", s.entry)
+	if int64(n) > s.left || int64(n) < s.left && errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("%q changed while it was read", s.entry)
 	}
+	s.left -= int64(n)
 	return n, err
 }
 

@@ -390,3 +390,37 @@ func TestPKGBUILD_AsBashReadsIt(t *testing.T) {
 		t.Error("no example was read")
 	}
 }
+
+// TestConfirm plants what a wrong edit would leave: reading again must notice each.
+func TestConfirm(t *testing.T) {
+	const file, text = "version.json", `{"version": "1.0.0", "build_number": "1"}`
+	before, _, err := read(file, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := parsed(t, "3.2.1+10")
+	if err := confirm(file, before, []byte(`{"version": "3.2.1", "build_number": "10"}`), v, Stamp{}, false); err != nil {
+		t.Error(err)
+	}
+	for text, why := range map[string]string{
+		text: `instead of "3.2.1"`,
+		`{"version": "3.2.1", "build_number": "1"}`:                      `instead of "10"`,
+		`{"version": "3.2.1"}`:                                           "1 places instead of 2",
+		`{"version": "3.2.1", "build_number": "10`:                       "cannot be read again",
+		`{"version": "3.2.1", "build_number": "10", "git_commit": "ab"}`: "3 places instead of 2",
+	} {
+		if err := confirm(file, before, []byte(text), v, Stamp{}, false); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v; want an error with %q", text, err, why)
+		}
+	}
+}
+
+func TestChanges(t *testing.T) {
+	got, err := Changes("version.json", []byte("{\n\"version\": \"1.0.0\", \"build_number\": \"1\"}"), []byte("{\n\"version\": \"1.0.1\", \"build_number\": \"1\"}"))
+	if err != nil || len(got) != 1 || got[0] != (Drift{"version.json", 2, "version", "1.0.0", "1.0.1"}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := Changes("version.json", []byte(`{"version":"1"}`), []byte(`{"version":"1","build_number":"1"}`)); err == nil {
+		t.Error("contents of different shapes are compared")
+	}
+}

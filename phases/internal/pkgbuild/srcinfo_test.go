@@ -113,6 +113,7 @@ func TestParseSRCINFO_Refuses(t *testing.T) {
 		{"\tpkgrel = 1\n", "\tpkgrel = 1\n\tepoch = x\n", "line 5: epoch: want a whole number"},
 		{"\tpkgrel = 1\n", "\tpkgrel = 1\n\tflavour = x\n", "line 5: flavour: not a key of this section"},
 		{"\tpkgrel = 1\n", "\tpkgrel = 1\n\tdepends_i686 = x\n", "line 5: depends_i686: not a key of this section"},
+		{"\tarch = x86_64\n\tarch = aarch64\n", "\tarch = any\n\tdepends_any = x\n", "line 7: depends_any: not a key of this section"},
 		{"\tpkgrel = 1\n", "\tpkgrel = 1\n\tpkgdesc_x86_64 = x\n", "line 5: pkgdesc_x86_64: not a key"},
 		{"\tpkgrel = 1\n", "    pkgrel = 1\n", "line 4: invalid key \"    pkgrel\""},
 		{"\tpkgrel = 1\n", "\t\tpkgrel = 1\n", "line 4: invalid key \"\\tpkgrel\""},

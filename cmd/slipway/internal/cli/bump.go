@@ -1,13 +1,9 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +13,10 @@ import (
 
 func (a *app) bump() *cobra.Command {
 	return &cobra.Command{
-		Use:       "bump major | minor | patch | build | X.Y.Z[+BUILD]",
-		Short:     "Write the next version into the source of truth and all carriers",
-		Long:      "Raises the version in the source of truth and writes it into all files that carry it, and into nothing if one of them cannot be written. The version that is there is written into carriers that drifted.",
+		Use:   "bump major | minor | patch | build | X.Y.Z[+BUILD]",
+		Short: "Write the next version into the source of truth and all carriers",
+		Long: `Raises the version in the source of truth and writes it into all files that carry it; where one of them cannot be
+written, into none. The version that is there already is written into carriers that have drifted.`,
 		Example:   "  slipway bump patch\n  slipway bump 3.2.1+1",
 		ValidArgs: []string{"major", "minor", "patch", "build"},
 		Args:      exactly("major, minor, patch, build or a version"),
@@ -29,22 +26,28 @@ func (a *app) bump() *cobra.Command {
 
 // bumped is what was written.
 type bumped struct {
-	From    string   `json:"from"`
-	To      string   `json:"to"`
-	Written []string `json:"written"`
-	next    string
+	From string `json:"from"`
+	To   string `json:"to"`
+	*phases.Change
+	next string
 }
 
-// Show lists the files.
+// Show lists the places.
 func (b bumped) Show(p *ui.Page) {
-	if len(b.Written) == 0 {
+	if len(b.Files) == 0 {
 		p.Printf("%s is everywhere already\n", b.To)
 		return
 	}
 	p.Printf("%s %s %s\n", b.From, p.Arrow(), b.To)
-	for _, name := range b.Written {
-		p.Printf("  %s\n", name)
+	var rows [][]ui.Cell
+	for _, c := range b.Places {
+		found := c.Found
+		if found == "" {
+			found = "nothing"
+		}
+		rows = append(rows, []ui.Cell{{Text: fmt.Sprintf("%s:%d", c.File, c.Line)}, {Text: c.What}, {Text: found + " " + p.Arrow() + " " + c.Wanted}})
 	}
+	p.Table("  ", rows...)
 	p.Line(ui.Cell{Text: "Next: ", Style: ui.Bold}, ui.Cell{Text: b.next})
 }
 
@@ -57,68 +60,22 @@ func (a *app) doBump(what string) error {
 	if err != nil {
 		return err
 	}
-	to := was
-	if what != was.String() { // the version as it is mends drift
-		if to, err = was.Bump(what); err != nil {
-			return usage("major, minor, patch, build or a version that is newer", "cannot bump %s: %w", was, err)
-		}
+	if _, err := was.Bump(what); err != nil && what != was.String() {
+		return usage(a.command("bump", "--help")+" tells more", "%w", err)
 	}
-	contents, err := phases.Raise(p.config, to, p.read)
+	change, err := phases.Bump(p.config, p.repo.Root(), what)
 	if err != nil {
 		return err
 	}
-	b := bumped{From: was.String(), To: to.String(), next: "look at git diff, then commit"}
-	for _, name := range slices.Sorted(maps.Keys(contents)) {
-		now, err := p.read(name)
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(now, contents[name]) {
-			b.Written = append(b.Written, name)
-		}
-	}
-	if err := p.replace(b.Written, contents); err != nil {
-		return err
-	}
-	return a.ui.Show(b)
+	return a.ui.Show(bumped{From: change.From.String(), To: change.To.String(), Change: change, next: "look at git diff, then commit"})
 }
 
-// replace writes new contents of files in the working tree: all of them beside the old ones first, then each takes its
-// place. Modes stay as they were.
-func (p *project) replace(names []string, contents map[string][]byte) (err error) {
+// read reads a file of the working tree, without leaving it by a link.
+func (p *project) read(path string) ([]byte, error) {
 	root, err := os.OpenRoot(p.repo.Root())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer root.Close()
-	beside := func(name string) string {
-		dir, base := filepath.Split(filepath.FromSlash(name))
-		return filepath.Join(dir, "."+base+".slipway")
-	}
-	defer func() {
-		for _, name := range names {
-			_ = root.Remove(beside(name)) // gone already where all went well
-		}
-	}()
-	for _, name := range names {
-		info, err := root.Lstat(filepath.FromSlash(name))
-		if err == nil && !info.Mode().IsRegular() {
-			err = &fs.PathError{Op: "write", Path: name, Err: fmt.Errorf("is not a regular file")}
-		}
-		if err == nil {
-			err = root.WriteFile(beside(name), contents[name], info.Mode().Perm())
-		}
-		if err == nil {
-			err = root.Chmod(beside(name), info.Mode().Perm())
-		}
-		if err != nil {
-			return fmt.Errorf("cannot write %s: %w; nothing was changed", name, err)
-		}
-	}
-	for _, name := range names {
-		if err := root.Rename(beside(name), filepath.FromSlash(name)); err != nil {
-			return fmt.Errorf("cannot write %s: %w", name, err)
-		}
-	}
-	return nil
+	return root.ReadFile(filepath.FromSlash(path))
 }

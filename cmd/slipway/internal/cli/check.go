@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"os"
-	"path/filepath"
-
 	"github.com/spf13/cobra"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
@@ -25,7 +22,7 @@ carry it with the source of truth.`,
 			if _, err := phases.All(p.config, p.repo.Root()); err != nil {
 				return err
 			}
-			v, drift, err := phases.DriftIn(p.config, p.read)
+			v, drift, err := phases.DriftIn(p.config, p.repo.Root())
 			if err != nil {
 				return err
 			}
@@ -44,16 +41,6 @@ carry it with the source of truth.`,
 			return nil
 		},
 	}
-}
-
-// read reads a file of the working tree, without leaving it by a link.
-func (p *project) read(path string) ([]byte, error) {
-	root, err := os.OpenRoot(p.repo.Root())
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return root.ReadFile(filepath.FromSlash(path))
 }
 
 // checked is what was found.

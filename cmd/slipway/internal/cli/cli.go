@@ -124,9 +124,9 @@ func (a *app) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(cmd.CommandPath()+" --help shows the flags", "%w", err)
 	})
-	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(a.initialise(), a.check(), a.bump(), a.doctor(), a.plan(), a.run(), a.status(), a.why(), a.approve(),
-		a.attest(), a.waive(), a.state(), a.clean(), a.version(), a.schema())
+		a.attest(), a.waive(), a.state(), a.clean(), a.version(), a.schema(), a.completion())
 	return root
 }
 

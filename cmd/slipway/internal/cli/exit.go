@@ -31,7 +31,7 @@ var exits = []struct {
 }{
 	{exitDone, "done"},
 	{exitFailed, "failed"},
-	{exitUsage, "wrong usage or bad release.yaml"},
+	{exitUsage, "wrong usage, or a bad release.yaml"},
 	{exitGate, "a gate or proof did not pass, or waits"},
 	{exitDiffers, "plan and journal differ"},
 	{exitConflict, "conflict at the target"},

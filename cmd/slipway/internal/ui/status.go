@@ -139,6 +139,8 @@ func GateWord(g gate.State) string {
 		return "did not pass"
 	case g.Waits():
 		return "waits for " + g.Blocks[0].Who
+	case slices.ContainsFunc(g.Blocks, func(b gate.Block) bool { return b.Kind == "missing" }):
+		return "not reached"
 	}
 	return "unknown"
 }
@@ -157,8 +159,12 @@ func showGate(p *Page, g gate.State) {
 	var rows [][]Cell
 	for _, c := range g.Criteria {
 		sign := verdictSign(c.Verdict, p.signs)
-		if c.Attest != "" && c.Verdict == gate.Unknown {
+		switch {
+		case c.Verdict != gate.Unknown:
+		case c.Attest != "":
 			sign.Text = p.signs.wait
+		case len(c.Evidence) == 0:
+			sign = Cell{p.signs.none, Dim}
 		}
 		rows = append(rows, []Cell{sign, {Text: c.Title}, {criterion(c), Dim}})
 	}

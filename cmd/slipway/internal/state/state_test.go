@@ -1,0 +1,288 @@
+package state
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/journal"
+)
+
+func encode(p *pipeline.Plan) ([]byte, error) { return json.Marshal(p) }
+
+func anything(*pipeline.Plan) error { return nil }
+
+// release writes a journal of one step that has made these artifacts, and the artifacts.
+func release(t testing.TB, contents map[string]string) (dir string, dirs pipeline.Dirs) {
+	t.Helper()
+	dir = t.TempDir()
+	dirs = pipeline.Dirs{Dist: filepath.Join(dir, "dist"), Work: filepath.Join(dir, "work")}
+	j, err := journal.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	plan := &pipeline.Plan{Env: pipeline.Env{Project: "p", Version: "1.0.0"}, Specs: []pipeline.Spec{{ID: "build/x", Effect: pipeline.Local}}}
+	plan.Digest = gate.Sum(plan.Env, plan.Specs)
+	done := pipeline.Record{Event: pipeline.Done, Run: "r", Plan: plan.Digest, Step: "build/x"}
+	for name, text := range contents {
+		sum := sha256.Sum256([]byte(text))
+		done.Artifacts = append(done.Artifacts, pipeline.Artifact{Name: name, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(text))})
+		if strings.Contains(name, "..") {
+			continue
+		}
+		path := dirs.Path(name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(text), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done.Artifacts = append(done.Artifacts, pipeline.Artifact{Name: "work/tree", Kind: pipeline.KindTree, SHA256: "x"})
+	for _, r := range []pipeline.Record{{Event: pipeline.Begin, Run: "r", Plan: plan.Digest, Planned: plan}, done} {
+		if err := j.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, dirs
+}
+
+func save(t testing.TB, dir string, dirs pipeline.Dirs) []byte {
+	t.Helper()
+	plan, artifacts, err := Contents(journal.Read(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := encode(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if _, err := Save(&b, filepath.Join(dir, journal.FileName), text, artifacts, dirs); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestSave_Deterministic(t *testing.T) {
+	dir, dirs := release(t, map[string]string{"b.tar.gz": "one", "aur/x/PKGBUILD": "two", "work/pack": "three"})
+	first := save(t, dir, dirs)
+	old := filepath.Join(dirs.Dist, "b.tar.gz")
+	if err := errors.Join(os.Chmod(old, 0o600), os.Chtimes(old, time.Unix(1, 0), time.Unix(1, 0))); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first, save(t, dir, dirs)) {
+		t.Error("times or modes have reached the archive")
+	}
+	z, err := zstd.NewReader(bytes.NewReader(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	var names []string
+	for tr := tar.NewReader(z); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, h.Name)
+	}
+	if got, want := strings.Join(names, " "), "journal.jsonl plan.json dist/aur/x/PKGBUILD dist/b.tar.gz work/pack"; got != want {
+		t.Errorf("the archive holds %s, want %s", got, want)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir, dirs := release(t, map[string]string{"b.tar.gz": "one", "work/pack": "three"})
+	archive := save(t, dir, dirs)
+	there := t.TempDir()
+	dirsThere := pipeline.Dirs{Dist: filepath.Join(there, "d"), Work: filepath.Join(there, "w")}
+	s, err := Unpack(bytes.NewReader(archive), t.TempDir(), encode, anything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved, ahead, err := s.Install(there, dirsThere)
+	if err != nil || moved != 2 || ahead {
+		t.Fatalf("installed %d, ahead %v: %v", moved, ahead, err)
+	}
+	if err := s.Adopt(there); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(there, "d", "b.tar.gz")); err != nil || string(b) != "one" {
+		t.Errorf("the artifact is %q: %v", b, err)
+	}
+	if !bytes.Equal(save(t, there, dirsThere), archive) {
+		t.Error("what was loaded is not what was saved")
+	}
+	// Again: nothing to do; and with a file lost here, that one only.
+	if err := os.Remove(filepath.Join(there, "d", "b.tar.gz")); err != nil {
+		t.Fatal(err)
+	}
+	s, err = Unpack(bytes.NewReader(archive), t.TempDir(), encode, anything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if moved, ahead, err := s.Install(there, dirsThere); err != nil || moved != 1 || !ahead {
+		t.Errorf("installed %d, ahead %v: %v", moved, ahead, err)
+	}
+	// Another run's journal is another way.
+	other, otherDirs := release(t, map[string]string{"b.tar.gz": "two"})
+	_, _, err = s.Install(other, otherDirs)
+	var fork *ForkError
+	if !errors.As(err, &fork) || fork.Line != 2 {
+		t.Errorf("a fork led to %v", err)
+	}
+}
+
+// entries makes an archive by hand.
+func entries(t testing.TB, headers []tar.Header, texts []string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z, err := zstd.NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tar.NewWriter(z)
+	for i, h := range headers {
+		h.Size = int64(len(texts[i]))
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, texts[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestLoad_Refused(t *testing.T) {
+	dir, dirs := release(t, map[string]string{"a": "one"})
+	lines, err := os.ReadFile(filepath.Join(dir, journal.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, _, err := Contents(journal.Read(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	planText, err := encode(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string) tar.Header { return tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644} }
+	with := func(more ...any) []byte { // name, text, or header, text
+		headers, texts := []tar.Header{file(journalName), file(planName)}, []string{string(lines), string(planText)}
+		for i := 0; i < len(more); i += 2 {
+			h, ok := more[i].(tar.Header)
+			if !ok {
+				h = file(more[i].(string))
+			}
+			headers, texts = append(headers, h), append(texts, more[i+1].(string))
+		}
+		return entries(t, headers, texts)
+	}
+	hostile, hostileDirs := release(t, map[string]string{"../../../escaped": "x"})
+	_ = hostileDirs
+	hostileLines, err := os.ReadFile(filepath.Join(hostile, journal.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cacheDir, _ := release(t, map[string]string{"work/.digests.json": "{}"})
+	cacheLines, err := os.ReadFile(filepath.Join(cacheDir, journal.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := save(t, dir, dirs)
+	for name, c := range map[string]struct {
+		archive []byte
+		want    string
+	}{
+		"empty":             {nil, "is not an archive"},
+		"not zstd":          {[]byte("hello"), "is not an archive"},
+		"cut":               {good[:len(good)/2], "damaged"},
+		"bit flipped":       {flip(good), "damaged"},
+		"something behind":  {append(bytes.Clone(good), entries(t, nil, nil)...), "something follows its end"},
+		"no journal":        {entries(t, []tar.Header{file(planName)}, []string{"{}"}), `holds "plan.json" where journal.jsonl has to be`},
+		"journal is a link": {entries(t, []tar.Header{{Name: journalName, Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}}, []string{""}), "has to be"},
+		"empty journal":     {entries(t, []tar.Header{file(journalName)}, []string{""}), "cut off"},
+		"torn journal":      {entries(t, []tar.Header{file(journalName)}, []string{string(lines[:len(lines)-5])}), "cut off"},
+		"edited journal":    {entries(t, []tar.Header{file(journalName)}, []string{strings.Replace(string(lines), "1.0.0", "2.0.0", 1)}), "line 1 does not follow"},
+		"another plan":      {entries(t, []tar.Header{file(journalName), file(planName)}, []string{string(lines), "{}"}), "not the one of its journal"},
+		"escaping artifact": {entries(t, []tar.Header{file(journalName)}, []string{string(hostileLines)}), "cannot be trusted"},
+		"digest cache":      {entries(t, []tar.Header{file(journalName)}, []string{string(cacheLines)}), "cannot be trusted"},
+		"unknown name":      {with("dist/a", "one", "dist/b", "x"), `holds "dist/b"`},
+		"escaping entry":    {with("../../etc/passwd", "x"), `holds "../../etc/passwd"`},
+		"absolute entry":    {with("/etc/passwd", "x"), "does not name"},
+		"twice":             {with("dist/a", "one", "dist/a", "one"), "holds it twice"},
+		"link":              {with(tar.Header{Name: "dist/a", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, ""), "is not the file"},
+		"folder":            {with(tar.Header{Name: "dist/a", Typeflag: tar.TypeDir}, ""), "is not the file"},
+		"another size":      {with("dist/a", "longer"), "is not the file"},
+		"another content":   {with("dist/a", "eno"), "damaged or changed"},
+		"lacking":           {with(), `lacks "dist/a"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stage := filepath.Join(t.TempDir(), "a", "b", "stage")
+			if err := os.MkdirAll(stage, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Unpack(bytes.NewReader(c.archive), stage, encode, anything)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("it was answered with %v, want something with %q", err, c.want)
+			}
+			if _, err := os.Lstat(filepath.Join(filepath.Dir(stage), "escaped")); err == nil {
+				t.Error("a file was written outside")
+			}
+		})
+	}
+	if _, err := Unpack(bytes.NewReader(good), t.TempDir(), encode, func(*pipeline.Plan) error { return os.ErrPermission }); !errors.Is(err, os.ErrPermission) {
+		t.Errorf("a plan that is not wanted led to %v", err)
+	}
+}
+
+func flip(b []byte) []byte {
+	b = bytes.Clone(b)
+	b[len(b)-3] ^= 1
+	return b
+}
+
+// Whatever an archive holds, it is refused or whole, and nothing is written outside of the stage.
+func FuzzUnpack(f *testing.F) {
+	dir, dirs := release(f, map[string]string{"a": "one"})
+	f.Add(save(f, dir, dirs))
+	lines, err := os.ReadFile(filepath.Join(dir, journal.FileName))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(entries(f, []tar.Header{{Name: journalName, Typeflag: tar.TypeReg}, {Name: "x", Typeflag: tar.TypeLink, Linkname: "y"}}, []string{string(lines), ""}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		top := t.TempDir()
+		stage := filepath.Join(top, "stage")
+		if err := os.Mkdir(stage, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Unpack(bytes.NewReader(b), stage, encode, anything)
+		if err == nil && s.Plan == nil {
+			t.Error("an archive without a plan was taken")
+		}
+		if left, err := os.ReadDir(top); err != nil || len(left) != 1 {
+			t.Errorf("something was written outside of the stage: %v, %v", left, err)
+		}
+	})
+}
