@@ -9,7 +9,8 @@ TOOLS := bin/tools
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # What the tests judge packages with.
-DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bubblewrap openssh-client git
+DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bubblewrap openssh-client git \
+	file util-linux gzip binutils
 VERSION := $(shell cat VERSION)
 
 # The time that short fuzzing may take for each target, and how many processes crash tests kill.
@@ -40,7 +41,7 @@ test: setup ## all tests
 	@.ci/test -race -shuffle=on ./...
 	SLIPWAY_LONG=1 $(GO) test -count=1 -run 'TestMutations' ./pipeline
 	$(MAKE) --no-print-directory crash N=$(if $(CI),40,20)
-	$(MAKE) --no-print-directory fuzz FUZZTIME=$(if $(CI),3s,2s)
+	$(MAKE) --no-print-directory fuzz FUZZTIME=$(if $(CI),2s,1s)
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/actionlint ## formatting, comments, imports, workflows; compiles for macOS and Windows too

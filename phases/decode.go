@@ -24,8 +24,6 @@ type decoder struct{ faults }
 // maxKey is the length of the longest key, in bytes.
 const maxKey = 200
 
-var textType = reflect.TypeFor[encoding.TextUnmarshaler]()
-
 // value decodes a node into v, which is settable, and notes its place under path.
 func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	at := d.start(n)
@@ -40,7 +38,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	if u, ok := v.Addr().Interface().(yaml.BytesUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[yaml.BytesUnmarshaler](v.Addr()); ok {
 		if _, scalar := n.(ast.ScalarNode); !scalar {
 			d.mismatch(n, "a single value", path)
 		} else if err := u.UnmarshalYAML([]byte(n.String())); err != nil {
@@ -48,9 +46,9 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		}
 		return
 	}
-	if v.Addr().Type().Implements(textType) {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if text, ok := d.text(n, path); ok {
-			if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
+			if err := u.UnmarshalText([]byte(text)); err != nil {
 				d.fail(at, "", "%s: %s", path, message(err.Error()))
 			}
 		}
@@ -121,6 +119,9 @@ func (d *decoder) field(v reflect.Value, path string, only []string) func(string
 	return func(key string, at place) (func(ast.Node), bool) {
 		f, known := fields[key]
 		if !slices.Contains(names, key) {
+			if d.full() {
+				return nil, false
+			}
 			hint := didYouMean(key, names)
 			switch {
 			case known:

@@ -96,10 +96,10 @@ func (es Errors) or() error {
 	return es
 }
 
-// excerpt makes a line fit to be shown, character for character. What follows the head of a private key is not shown.
+// excerpt makes a line fit to be shown, character for character.
 func excerpt(line string) string {
-	if strings.Contains(line, "PRIVATE KEY") {
-		return "(a private key: not shown)"
+	if strings.Contains(line, privateKey) {
+		return "(not shown)"
 	}
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || !unicode.IsPrint(r) {

@@ -8,14 +8,18 @@ import (
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
 
-// What a program that runs releases needs of the packages that only phases may import: the repository it stands in,
-// versions and the files that carry them, and the signatures of people.
+// What a program that runs releases needs of the packages that only phases may import.
 type (
+	// Repository is the git repository that is released: see package repo.
 	Repository = repo.Repo
-	Commit     = repo.Commit
-	Version    = version.Version
-	Drift      = carrier.Drift
-	Approvers  = approval.Verifier
+	// Commit is what a release wants to know of a commit.
+	Commit = repo.Commit
+	// Version is the version of a release: see package version.
+	Version = version.Version
+	// Drift is one place where a file says another version than the source of truth: see package carrier.
+	Drift = carrier.Drift
+	// Approvers knows who may sign for which role: see package approval.
+	Approvers = approval.Verifier
 )
 
 // The functions of the same name in packages repo, version and approval.

@@ -85,7 +85,7 @@ func generate(t *testing.T) []byte {
 	}
 	packages, _ := s.Properties.Get("packages")
 	packages.Items = union
-	packages.MinItems = ptr(uint64(1))
+	packages.MinItems = new(uint64(1))
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -95,8 +95,6 @@ func generate(t *testing.T) []byte {
 	}
 	return b.Bytes()
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func TestSchema_Fresh(t *testing.T) {
 	file, err := filepath.Abs("release.schema.json")

@@ -34,6 +34,9 @@ type source struct {
 	name  string
 	lines []string
 	at    map[string]place // by path, like packages[2].format
+
+	shown   int    // the line that excerpt is of
+	excerpt string // as it is shown
 }
 
 // A place is a line and a column, counted from 1. The zero place is the file as a whole.
@@ -42,7 +45,10 @@ type place struct{ line, column int }
 func (s *source) error(at place, hint, format string, args ...any) *Error {
 	e := &Error{Name: s.name, Line: at.line, Column: at.column, Msg: fmt.Sprintf(format, args...), Hint: hint}
 	if at.line > 0 && at.line <= len(s.lines) {
-		e.Excerpt = excerpt(s.lines[at.line-1])
+		if s.shown != at.line { // one long line can have many faults
+			s.shown, s.excerpt = at.line, excerpt(s.lines[at.line-1])
+		}
+		e.Excerpt = s.excerpt
 		e.Column = max(1, min(at.column, utf8.RuneCountInString(s.lines[at.line-1])+1))
 	}
 	return e
@@ -54,8 +60,11 @@ type faults struct {
 	errs Errors
 }
 
+// full reports whether there are more faults than will be told.
+func (f *faults) full() bool { return len(f.errs) > most }
+
 func (f *faults) fail(at place, hint, format string, args ...any) {
-	if len(f.errs) <= most {
+	if !f.full() {
 		f.errs = append(f.errs, f.error(at, hint, format, args...))
 	}
 }
@@ -115,6 +124,9 @@ func (s *source) check(content []byte) error {
 		if empty > maxEmpty {
 			return fail(place{i + 1, 1}, "", "more than %d empty lines in a row", maxEmpty)
 		}
+		if strings.Contains(l, privateKey) { // errors would show parts of it
+			return fail(place{i + 1, 1}, "take it out, and replace that key everywhere", "a private key stands here")
+		}
 		if at, what := badRune(l); what != "" {
 			return fail(place{i + 1, 1 + utf8.RuneCountInString(l[:at])}, "", "%s", what)
 		}
@@ -141,6 +153,9 @@ func (s *source) check(content []byte) error {
 	return nil
 }
 
+// privateKey is in the first line of every kind of private key in PEM (RFC 7468, OpenSSH's PROTOCOL.key).
+const privateKey = "PRIVATE KEY-----"
+
 // isSign marks the indicator characters of YAML 1.2.2, 5.3.
 var isSign = func() (is [256]bool) {
 	for _, c := range []byte("-?:,[]{}#&*!|>'\"%@`") {
@@ -154,6 +169,7 @@ var isSign = func() (is [256]bool) {
 func badRune(s string) (at int, what string) {
 	for i, r := range s {
 		switch {
+		case r >= ' ' && r < 0x7f: // nearly all
 		case r == utf8.RuneError && strings.HasPrefix(s[i:], "\ufffd"):
 		case r == utf8.RuneError:
 			return i, fmt.Sprintf("byte %#02x is not UTF-8", s[i])

@@ -27,7 +27,7 @@ func TestExpand(t *testing.T) {
 func TestExpand_Refused(t *testing.T) {
 	const names = "want one of {{ .Arch }}, {{ .Commit }}, {{ .Project }}, {{ .Version }}"
 	for text, want := range map[string]string{
-		"{{ .Verison }}":               `cannot expand "{{ .Verison }}": ` + names,
+		"{{ .Vresion }}":               `cannot expand "{{ .Vresion }}": ` + names,
 		"{{ .version }}":               `cannot expand "{{ .version }}": ` + names,
 		"{{ Version }}":                `cannot expand "{{ Version }}": ` + names,
 		"{{}}":                         `cannot expand "{{}}": ` + names,

@@ -178,7 +178,7 @@ var lineStart = regexp.MustCompile(`^(#+ |- \[[ x]\] \*\*|- |[0-9]+\. |---$|\*\*
 // skeleton is what the lines of a text begin with: headings, boxes, list marks.
 func skeleton(text string) string {
 	var b strings.Builder
-	for _, l := range strings.Split(text, "\n") {
+	for l := range strings.SplitSeq(text, "\n") {
 		b.WriteString(lineStart.FindString(l) + "\n")
 	}
 	return b.String()

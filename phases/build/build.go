@@ -103,14 +103,14 @@ func (p *phase) packages(env *pipeline.Env, v version.Version) ([]pipeline.Step,
 			files = append(files, checksum.Package{Artifact: file, Step: step.Spec().ID})
 		}
 	}
-	var last []pipeline.Step // AUR packages, which are made of the others
+	var last, lastInspections []pipeline.Step // AUR packages, which are made of the others
 	for _, pkg := range p.cfg.Packages {
 		if pkg.Format == FormatAUR {
 			c, err := p.aur(env, v, pkg)
 			if err != nil {
 				return nil, err
 			}
-			last, inspections = append(last, aur.Step(c)), append(inspections, inspect.AURFiles(c))
+			last, lastInspections = append(last, aur.Step(c)), append(lastInspections, inspect.AURFiles(c))
 			continue
 		}
 		arches, err := p.cfg.Bundles[pkg.Bundle].Targets(p.cfg.Components)
@@ -135,7 +135,7 @@ func (p *phase) packages(env *pipeline.Env, v version.Version) ([]pipeline.Step,
 	if len(files) > 0 {
 		steps, inspections = append(steps, checksum.Step(files)), append(inspections, inspect.ChecksumFiles(files))
 	}
-	return append(steps, inspections...), nil
+	return slices.Concat(steps, inspections, lastInspections), nil
 }
 
 func (p *phase) aur(env *pipeline.Env, v version.Version, pkg Package) (aur.Config, error) {

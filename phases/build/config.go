@@ -87,8 +87,11 @@ const (
 	FormatAUR     = "aur"
 )
 
-// foreign lists the keys that are set and do not concern the package's format.
+// foreign lists the keys that are set and do not concern the package's format, if that is one of ours.
 func (p Package) foreign() []string {
+	if !slices.Contains([]string{FormatTarball, FormatDeb, FormatAUR}, p.Format) {
+		return nil
+	}
 	both, debOnly, aurOnly := []string{FormatDeb, FormatAUR}, []string{FormatDeb}, []string{FormatAUR}
 	var keys []string
 	for _, f := range []struct {

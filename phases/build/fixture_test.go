@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"errors"
+	"flag"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -172,6 +174,68 @@ func evidence(t *testing.T, s *pipeline.Survey, step string) pipeline.Evidence {
 		t.Fatalf("step %s has no evidence", step)
 	}
 	return s.Steps[i].Last.Evidence[0]
+}
+
+// prebuiltConfig is the fixture with a script in place of the compiled program, for one architecture: it is made in no
+// time.
+func prebuiltConfig() Config {
+	c := demoConfig()
+	c.Components = map[string]component.Config{"demo": {Builder: component.Prebuilt, Path: "tool.sh"}}
+	c.Bundles["demo"].Contents[0].Src = "component:demo/tool.sh"
+	return c
+}
+
+// demo makes the packages of the fixture, once for all tests.
+func demo(t *testing.T) (*project, *pipeline.Survey) {
+	t.Helper()
+	shared.once.Do(func() {
+		shared.p = projectIn(t, filepath.Join(shared.dir, "demo"), demoConfig(), sourceFiles)
+		shared.s, shared.err = shared.p.run(context.Background()) //nolint:usetesting // it outlives this test
+	})
+	must(t, shared.err)
+	return shared.p, shared.s
+}
+
+var shared struct {
+	dir  string
+	once sync.Once
+	p    *project
+	s    *pipeline.Survey
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) != "" {
+		os.Exit(child())
+	}
+	dir, err := os.MkdirTemp("", "slipway-build-test-")
+	if err != nil {
+		panic(err)
+	}
+	shared.dir = dir
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		panic(err)
+	}
+	os.Exit(code)
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares with testdata/TEST.NAME.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", strings.ReplaceAll(t.Name(), "/", "_")+"."+name)
+	if *update {
+		must(t, os.MkdirAll("testdata", 0o755))
+		must(t, os.WriteFile(file, []byte(got), 0o644))
+		return
+	}
+	want, err := os.ReadFile(file)
+	must(t, err)
+	if string(want) != got {
+		t.Errorf("%s has changed (go test -run %s -update, then read the difference); got\n%s", file, t.Name(), got)
+	}
 }
 
 // demoConfig is the fixture's release.yaml.

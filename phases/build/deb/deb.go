@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -121,10 +122,17 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (_ pipeline.Rece
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := nfpmdeb.Default.Package(info, f); err != nil { // nfpm cannot be interrupted
-		return nil, fmt.Errorf("nfpm cannot make the package: %w", err)
+	if err := pack(info, f); err != nil { // which cannot be interrupted
+		return nil, err
 	}
 	return nil, ctx.Err()
+}
+
+func pack(info *nfpm.Info, w io.Writer) error {
+	if err := nfpmdeb.Default.Package(info, w); err != nil {
+		return fmt.Errorf("nfpm cannot make the package: %w", err)
+	}
+	return nil
 }
 
 // info describes the package to nfpm. Texts that are made here are written to files below tmp, since nfpm reads files.

@@ -104,12 +104,11 @@ func (p *pacman) installRemove(ctx context.Context, pkgfile string) error {
 }
 
 // compare asks pacman whether each installed file equals the package's record of it.
-// pacman ends with 1 where files are altered: that is a finding, not an error.
+// pacman ends with 1 where files are altered: that is a finding, not an error. The summary
+// is on its standard output, what is altered on the other.
 func (p *pacman) compare(ctx context.Context) error {
 	out, err := p.pacman(ctx, "-Qkk", p.report.Name)
-	if exit := (*tool.ExitError)(nil); errors.As(err, &exit) {
-		out = exit.Tail
-	} else if err != nil {
+	if exit := (*tool.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		return err
 	}
 	m := qkkSummary.FindStringSubmatch(out)

@@ -1,6 +1,7 @@
 package pkgbuild
 
 import (
+	"io/fs"
 	"strings"
 	"testing"
 )
@@ -111,7 +112,10 @@ func TestValidate(t *testing.T) {
 			m.Package[0] = UnpackDeb{Source: m.Sources[0].Name, Data: "data.tar.*"}
 		},
 		`package[0].mode: want permission bits`: func(m *Model) {
-			m.Package[0] = InstallFile{Source: m.Sources[0].Name, To: "/x", Mode: 0o4755 &^ 0o400}
+			m.Package[0] = InstallFile{Source: m.Sources[0].Name, To: "/x", Mode: 0o755 | fs.ModeSetuid}
+		},
+		`package[0].mode: want permission bits like`: func(m *Model) {
+			m.Package[0] = InstallFile{Source: m.Sources[0].Name, To: "/x", Mode: 0o155}
 		},
 		`package[1].from: want a path of letters`: func(m *Model) { m.Package[1] = InstallLicense{From: "/a b"} },
 		`package[1].at: want a clean path`:        func(m *Model) { m.Package[1] = Symlink{At: "x", To: "/y"} },

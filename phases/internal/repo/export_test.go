@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -238,7 +239,8 @@ func TestExport_PartialClone(t *testing.T) {
 
 // TestExport_Streams lays out files much larger than the memory that may be used: loose, packed, and packed as a delta.
 func TestExport_Streams(t *testing.T) {
-	const size = 24 << 20
+	const size = 16 << 20
+	defer debug.SetGCPercent(debug.SetGCPercent(10)) // so that garbage counts for little
 	dir := fixture(t, map[string]string{"f": "x"})
 	random := rand.NewChaCha8([32]byte{1})
 	big := make([]byte, size)

@@ -14,16 +14,20 @@ func (a *app) check() *cobra.Command {
 		Long: `Reads release.yaml in the working tree, with every fault's line and column, and compares the version in all files that
 carry it with the source of truth.`,
 		Args: exactly(),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := a.project()
 			if err != nil {
 				return err
 			}
-			if _, err := phases.All(p.config, p.repo.Root()); err != nil {
-				return err
-			}
 			v, drift, err := phases.DriftIn(p.config, p.repo.Root())
 			if err != nil {
+				return err
+			}
+			head, err := p.repo.Head()
+			if err != nil {
+				return usage("", "%w", err)
+			}
+			if _, err := p.plan(cmd.Context(), v, head); err != nil {
 				return err
 			}
 			c := checked{File: p.file, Project: p.config.Project, Version: v.String(), Source: p.config.Version.Source, Drift: drift, carriers: len(p.config.Version.Carriers)}

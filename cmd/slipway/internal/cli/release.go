@@ -142,17 +142,25 @@ func (a *app) release(ctx context.Context, amend bool) (*release, error) {
 			return nil, err
 		}
 	}
-	digest := sha256.Sum256(p.text)
-	env := pipeline.Env{Project: p.config.Project, Version: version.String(), Commit: r.base.ID, Config: hex.EncodeToString(digest[:]), Time: r.base.Time}
-	all, err := phases.All(p.config, p.repo.Root())
-	if err != nil {
-		return nil, err
-	}
-	if r.plan, err = pipeline.NewPlan(ctx, env, all...); err != nil {
+	if r.plan, err = p.plan(ctx, version, r.base); err != nil {
 		return nil, err
 	}
 	r.verifier, r.approvers = a.verifier(r)
 	return r, nil
+}
+
+// plan plans the release of a version from a base commit. What is wrong with it is wrong with the configuration.
+func (p *project) plan(ctx context.Context, v phases.Version, base phases.Commit) (*pipeline.Plan, error) {
+	all, err := phases.All(p.config, p.repo.Root())
+	if err != nil {
+		return nil, usage("", "%w", err)
+	}
+	digest := sha256.Sum256(p.text)
+	plan, err := pipeline.NewPlan(ctx, pipeline.Env{Project: p.config.Project, Version: v.String(), Commit: base.ID, Config: hex.EncodeToString(digest[:]), Time: base.Time}, all...)
+	if err != nil {
+		return nil, usage("", "%w", err)
+	}
+	return plan, nil
 }
 
 // read takes from a journal what has to be known before planning.

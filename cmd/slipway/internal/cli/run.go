@@ -67,11 +67,17 @@ func (a *app) doRun(ctx context.Context, f runFlags) error {
 		return a.showPlan(r, planFlags{probe: true})
 	}
 	a.warnings(ctx, r)
+	planned := r
 	r, lock, j, err := a.open(ctx, r, f.amend)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
+	if f.plan != "" && r != planned {
+		if err := a.samePlan(a.path(f.plan), r.plan); err != nil {
+			return err
+		}
+	}
 	keeper := &planKeeper{Journal: j, path: filepath.Join(r.dir, "plan.json")}
 	if r.old != nil && r.old.Digest == r.plan.Digest {
 		if err := keeper.keep(r.plan); err != nil { // a crash may have come between the record and the file
@@ -154,7 +160,7 @@ func (a *app) ended(ctx context.Context, r *release, f runFlags, made int, err e
 	if a.ui.JSON {
 		return nil // the records have said it all
 	}
-	s := summary{survey: survey, made: made, version: r.plan.Env.Version, until: f.phase}
+	s := summary{survey: survey, made: made, version: r.plan.Env.Project + " " + r.plan.Env.Version, until: f.phase}
 	if rel, relErr := filepath.Rel(r.repo.Root(), r.dirs.Dist); relErr == nil {
 		s.dist = rel
 	}
@@ -177,22 +183,26 @@ func (a *app) writeRequest(r *release, s *pipeline.Survey) error {
 // stopped is the error of a run that a gate has stopped.
 func (a *app) stopped(r *release, s *pipeline.Survey, g gate.State, err error) error {
 	blocks := a.blocks(r, s, g.ID)
-	if !a.ui.JSON {
-		a.ui.Note(ui.Why{Of: g.ID, Blocks: blocks, Refused: g.Refused})
+	var hints []string
+	if a.ui.JSON {
+		hints = a.next(s, blocks)
+	} else {
+		a.ui.Note(ui.Why{Of: g.ID, Blocks: blocks, Refused: g.Refused}) // it has the commands
 	}
-	hint := strings.Join(a.next(s, blocks), "\n")
 	switch {
-	case wantsApproval(g):
-		hint += "\nelsewhere: slipway approve --request request.json --out request.json.sig, with a copy of " + a.shown(filepath.Join(r.dir, "request.json"))
-		err = fmt.Errorf("%s waits for %s to approve it", g.ID, g.Approve)
 	case g.Waits():
+		hints = append(hints, "the key is taken from ssh-agent, or from a file with --key FILE")
 		err = fmt.Errorf("%s waits for %s", g.ID, g.Blocks[0].Who)
+		if wantsApproval(g) {
+			hints = append(hints, "elsewhere: slipway approve --request request.json --out request.json.sig, with a copy of "+a.shown(filepath.Join(r.dir, "request.json")))
+			err = fmt.Errorf("%s waits for %s to approve it", g.ID, g.Approve)
+		}
 	case g.Approve != "" && len(blocks) > 0 && blocks[0].What != "":
-		hint = "mend it and " + a.command("run") + ", or as " + g.Approve + ": " + a.command("waive", g.ID, blocks[0].What, "--reason", "TEXT", "--expires", "7d")
+		hints = []string{"mend it and " + a.command("run") + ", or as " + g.Approve + ": " + a.command("waive", g.ID, blocks[0].What, "--reason", "TEXT", "--expires", "7d")}
 	default:
-		hint = "mend it, then: " + a.command("run")
+		hints = []string{"mend it, then: " + a.command("run")}
 	}
-	return &coded{err, exitGate, hint}
+	return &coded{err, exitGate, strings.Join(hints, "\n")}
 }
 
 // shown is a path as the user would write it from where they stand.

@@ -176,46 +176,49 @@ func (a *app) signWith(ctx context.Context, keyFile string, request gate.Request
 	return st, err
 }
 
-func (a *app) key(ctx context.Context, file, role string, approvers *phases.Approvers) (_ ssh.Signer, done io.Closer, err error) {
-	done = io.NopCloser(nil)
-	var keys []ssh.Signer
+// key finds the key to sign with, and what has to be closed when it has signed.
+func (a *app) key(ctx context.Context, file, role string, approvers *phases.Approvers) (ssh.Signer, io.Closer, error) {
 	if file != "" && !strings.HasSuffix(file, ".pub") {
-		path := a.path(file)
-		key, err := phases.LoadKey(path, func() ([]byte, error) { return a.ui.Passphrase(file) })
-		if err != nil {
-			return nil, nil, err
+		key, err := phases.LoadKey(a.path(file), func() ([]byte, error) { return a.ui.Passphrase(file) })
+		if err == nil {
+			key, err = choose([]ssh.Signer{key}, role, approvers)
 		}
-		keys = []ssh.Signer{key}
-	} else {
-		if keys, done, err = phases.AgentSigners(ctx); err != nil {
-			return nil, nil, withHint(err, "%s", "--key FILE signs with a key file")
-		}
-		defer func() {
-			if err != nil {
-				done.Close()
-			}
-		}()
-		if file != "" {
-			if keys, err = a.matching(keys, a.path(file)); err != nil {
-				return nil, nil, err
-			}
-		}
+		return key, io.NopCloser(nil), err
 	}
-	switch {
-	case approvers != nil:
+	keys, agent, err := phases.AgentSigners(ctx)
+	if err != nil {
+		return nil, nil, withHint(err, "--key FILE signs with a key file")
+	}
+	if file != "" {
+		keys, err = a.matching(keys, a.path(file))
+	}
+	var key ssh.Signer
+	if err == nil {
+		key, err = choose(keys, role, approvers)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, agent.Close())
+	}
+	return key, agent, nil
+}
+
+// choose takes the key of an approver; where none are known, the only one.
+func choose(keys []ssh.Signer, role string, approvers *phases.Approvers) (ssh.Signer, error) {
+	if approvers != nil {
 		key, err := approvers.Pick(role, keys)
 		if err != nil {
-			return nil, nil, &coded{err, exitGate, "approvers are those in release.yaml at the release's base commit"}
+			return nil, &coded{err, exitGate, "approvers are those in release.yaml at the release's base commit"}
 		}
-		return key, done, nil
-	case len(keys) > 1:
+		return key, nil
+	}
+	if len(keys) > 1 {
 		names := make([]string, len(keys))
 		for i, k := range keys {
 			names[i] = phases.Fingerprint(k.PublicKey())
 		}
-		return nil, nil, usage("--key FILE.pub says which", "ssh-agent has more than one key: %s", strings.Join(names, ", "))
+		return nil, usage("--key FILE.pub says which", "ssh-agent has more than one key: %s", strings.Join(names, ", "))
 	}
-	return keys[0], done, nil
+	return keys[0], nil
 }
 
 // matching picks the key of the agent whose public half is in the file.

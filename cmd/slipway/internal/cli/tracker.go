@@ -2,13 +2,17 @@ package cli
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/journal"
 	"github.com/imrightguy/slipway/templates"
 )
 
@@ -25,6 +29,7 @@ var groupTitles = map[string]string{
 func (a *app) tracker(r *release, s *pipeline.Survey) error {
 	t := r.config.Tracker()
 	t.To, t.Updated = r.plan.Env.Version, a.now()
+	t.From = r.before()
 	for _, st := range s.Steps {
 		if st.Last.Time.After(t.Date) {
 			t.Date = st.Last.Time
@@ -104,13 +109,48 @@ func shownBy(r pipeline.Record) string {
 	}
 	for _, e := range r.Evidence {
 		if e.Verdict == gate.Pass {
-			parts = append(parts, "check "+e.Check+" "+ui.Short(e.Digest()))
+			parts = append(parts, seen(e))
 		}
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "recorded "+r.Time.UTC().Format(time.DateTime)+" UTC")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// seen names what a check saw, by its digest.
+func seen(e pipeline.Evidence) string {
+	text := "check " + e.Check + " " + ui.Short(e.Digest())
+	if e.Summary != "" {
+		text += ": " + e.Summary
+	}
+	return text
+}
+
+// before is the newest older version that was released here, as the journals tell; empty for none.
+func (r *release) before() string {
+	now, err := phases.ParseVersion(r.plan.Env.Version)
+	if err != nil {
+		return ""
+	}
+	entries, err := os.ReadDir(filepath.Dir(r.dir))
+	if err != nil {
+		return ""
+	}
+	var last *phases.Version
+	for _, e := range entries {
+		v, err := phases.ParseVersion(e.Name())
+		if err != nil || v.Compare(now) >= 0 || last != nil && v.Compare(*last) <= 0 {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(filepath.Dir(r.dir), e.Name(), journal.FileName)); err == nil {
+			last = &v
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return last.String()
 }
 
 func trackerGate(g gate.State) templates.TrackerGate {
@@ -128,7 +168,7 @@ func trackerGate(g gate.State) templates.TrackerGate {
 		case c.Verdict == gate.Pass:
 			task.State = templates.Done
 			for _, e := range c.Evidence {
-				task.Evidence = strings.TrimPrefix(task.Evidence+", check "+e.Check+" "+ui.Short(e.Digest()), ", ")
+				task.Evidence = strings.TrimPrefix(task.Evidence+"; "+seen(e), "; ")
 			}
 		case c.Verdict == gate.Fail:
 			task.State = templates.Failed

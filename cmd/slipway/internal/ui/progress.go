@@ -100,6 +100,9 @@ func (t *tale) outcome(r pipeline.Record, s signs, took time.Duration) []Cell {
 	}
 	if isGate(r.Step) {
 		detail = strings.TrimPrefix(detail, r.Step+" ")
+		if rest, waits := strings.CutPrefix(detail, "did not pass: waiting: "); waits {
+			detail = "waits: " + rest
+		}
 	}
 	clock := ""
 	if took >= 50*time.Millisecond {

@@ -43,7 +43,7 @@ func TestPlain(t *testing.T) {
 	p.Close()
 	want := `ok build/tarball/a/amd64          a-1.tar.gz  1.5 kB
 !! build/deb/a/amd64              cannot write \x1b[31mit
-.. gate/build                     did not pass: waiting: no approval counts yet
+.. gate/build                     waits: no approval counts yet
 `
 	if got := stderr.String(); got != want || out.Len() > 0 {
 		t.Errorf("got\n%s\nwant\n%s\non standard output: %q", got, want, out)
@@ -129,7 +129,7 @@ func TestAnnotations(t *testing.T) {
 	want := "| ✓ build/tarball/a/amd64 a-1.tar.gz 1.5 kB\n" +
 		"::group::✗ build/deb/a/amd64 cannot write \\x1b[31mit\n| compressing\n::endgroup::\n" +
 		"::error title=build/deb/a/amd64::cannot write \\x1b[31mit%0Asecond line%0A::error::x ## [error]y 100%25\n" +
-		"| ◦ gate/build did not pass: waiting: no approval counts yet\n" +
+		"| ◦ gate/build waits: no approval counts yet\n" +
 		"::notice title=gate/build::gate/build did not pass: waiting: no approval counts yet\n" +
 		"::group::✓ gate/build passed\n| ::stop-commands::x\n::endgroup::\n" +
 		"slipway: error: build/deb/a/amd64: cannot\n    | ::error::forged\nslipway: hint: do 100%\n"
