@@ -10,7 +10,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # What the tests judge packages with.
 DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bubblewrap openssh-client git \
-	file util-linux gzip binutils
+	file util-linux gzip binutils cmark-gfm
 VERSION := $(shell cat VERSION)
 
 # The time that short fuzzing may take for each target, and how many processes crash tests kill.
@@ -39,7 +39,7 @@ demo: build ## the main job: the packages of this repository, made in a clone of
 .PHONY: test
 test: setup ## all tests
 	@.ci/test -race -shuffle=on ./...
-	SLIPWAY_LONG=1 $(GO) test -count=1 -run 'TestMutations' ./pipeline
+	SLIPWAY_LONG=1 $(GO) test -count=1 -parallel 2 -run 'TestMutations' ./pipeline
 	$(MAKE) --no-print-directory crash N=$(if $(CI),40,20)
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(if $(CI),2s,1s)
 

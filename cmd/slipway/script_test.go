@@ -56,8 +56,17 @@ func TestScript(t *testing.T) {
 func setup(env *testscript.Env) error {
 	env.Values[theTest{}] = env.T()
 	for _, kv := range [][2]string{
-		{"HOME", filepath.Join(env.WorkDir, "home")}, {"GIT_CONFIG_NOSYSTEM", "1"}, {"GIT_CONFIG_GLOBAL", os.DevNull}, {"LANG", "C.UTF-8"}, {"LC_ALL", ""},
-		{"TERM", "dumb"}, {"SSH_AUTH_SOCK", ""}, {"GITHUB_ACTIONS", ""}, {"NO_COLOR", ""}, {"TZ", "UTC"}, {crash.Variable, ""},
+		{"HOME", filepath.Join(env.WorkDir, "home")},
+		{"GIT_CONFIG_NOSYSTEM", "1"},
+		{"GIT_CONFIG_GLOBAL", os.DevNull},
+		{"LANG", "C.UTF-8"},
+		{"LC_ALL", ""},
+		{"TERM", "dumb"},
+		{"SSH_AUTH_SOCK", ""},
+		{"GITHUB_ACTIONS", ""},
+		{"NO_COLOR", ""},
+		{"TZ", "UTC"},
+		{crash.Variable, ""},
 	} {
 		env.Setenv(kv[0], kv[1])
 	}
@@ -77,8 +86,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	got := 0
 	err := ts.Exec(args[1], args[2:]...)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		got = exit.ExitCode()
 	} else {
 		ts.Check(err)

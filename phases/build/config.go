@@ -99,14 +99,28 @@ func (p Package) foreign() []string {
 		set     bool
 		formats []string
 	}{
-		{"bundle", p.Bundle != "", []string{FormatTarball, FormatDeb}}, {"from", p.From != "", aurOnly},
-		{"maintainer", p.Maintainer != "", both}, {"description", p.Description != "", both}, {"homepage", p.Homepage != "", both},
-		{"license", p.License != "", both}, {"copyright", p.Copyright != "", debOnly}, {"section", p.Section != "", debOnly},
-		{"priority", p.Priority != "", debOnly}, {"compression", p.Compression != "", debOnly}, {"revision", p.Revision != 0, debOnly},
-		{"pkgrel", p.PkgRel != "", aurOnly}, {"epoch", p.Epoch != 0, both}, {"url", p.URL != "", aurOnly},
-		{"depends", p.Depends != nil, both}, {"recommends", p.Recommends != nil, debOnly}, {"suggests", p.Suggests != nil, debOnly},
-		{"optdepends", p.OptDepends != nil, aurOnly}, {"conflicts", p.Conflicts != nil, both}, {"breaks", p.Breaks != nil, debOnly},
-		{"replaces", p.Replaces != nil, both}, {"provides", p.Provides != nil, both},
+		{"bundle", p.Bundle != "", []string{FormatTarball, FormatDeb}},
+		{"from", p.From != "", aurOnly},
+		{"maintainer", p.Maintainer != "", both},
+		{"description", p.Description != "", both},
+		{"homepage", p.Homepage != "", both},
+		{"license", p.License != "", both},
+		{"copyright", p.Copyright != "", debOnly},
+		{"section", p.Section != "", debOnly},
+		{"priority", p.Priority != "", debOnly},
+		{"compression", p.Compression != "", debOnly},
+		{"revision", p.Revision != 0, debOnly},
+		{"pkgrel", p.PkgRel != "", aurOnly},
+		{"epoch", p.Epoch != 0, both},
+		{"url", p.URL != "", aurOnly},
+		{"depends", p.Depends != nil, both},
+		{"recommends", p.Recommends != nil, debOnly},
+		{"suggests", p.Suggests != nil, debOnly},
+		{"optdepends", p.OptDepends != nil, aurOnly},
+		{"conflicts", p.Conflicts != nil, both},
+		{"breaks", p.Breaks != nil, debOnly},
+		{"replaces", p.Replaces != nil, both},
+		{"provides", p.Provides != nil, both},
 	} {
 		if f.set && !slices.Contains(f.formats, p.Format) {
 			keys = append(keys, f.key)

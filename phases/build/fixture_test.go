@@ -1,3 +1,5 @@
+//go:build unix
+
 package build
 
 import (
@@ -110,6 +112,8 @@ type project struct {
 	repo, work string
 	cfg        Config
 	env        pipeline.Env
+	wrap       func(pipeline.Phase) pipeline.Phase // nil: nothing
+	real       bool                                // with the real build/version, of the repository in repo
 }
 
 var baseTime = time.Date(2026, 11, 21, 20, 30, 40, 0, time.UTC)
@@ -133,13 +137,18 @@ func demoEnv() pipeline.Env {
 	return pipeline.Env{Project: "demo", Version: "1.2.3+4", Commit: strings.Repeat("ab", 20), Config: strings.Repeat("0", 64), Time: baseTime}
 }
 
-// plan plans the build phase with the checkout in place of the real one.
+// plan plans the build phase, with the checkout in place of the real one where that is not wanted.
 func (p *project) plan(ctx context.Context) (*pipeline.Plan, error) {
 	ph, err := New(p.cfg, p.repo)
 	if err != nil {
 		return nil, err
 	}
-	ph.(*phase).source = func(*pipeline.Env) ([]pipeline.Step, error) { return []pipeline.Step{checkout{p.repo}}, nil }
+	if !p.real {
+		ph.(*phase).source = func(*pipeline.Env) ([]pipeline.Step, error) { return []pipeline.Step{checkout{p.repo}}, nil }
+	}
+	if p.wrap != nil {
+		ph = p.wrap(ph)
+	}
 	return pipeline.NewPlan(ctx, p.env, ph)
 }
 
@@ -190,7 +199,7 @@ func demo(t *testing.T) (*project, *pipeline.Survey) {
 	t.Helper()
 	shared.once.Do(func() {
 		shared.p = projectIn(t, filepath.Join(shared.dir, "demo"), demoConfig(), sourceFiles)
-		shared.s, shared.err = shared.p.run(context.Background()) //nolint:usetesting // it outlives this test
+		shared.s, shared.err = shared.p.run(context.Background()) // it outlives this test
 	})
 	must(t, shared.err)
 	return shared.p, shared.s

@@ -231,8 +231,11 @@ func TestHostileNames(t *testing.T) {
 	cfg := prebuiltConfig()
 	cfg.Components["data"] = component.Config{Builder: component.Prebuilt, Path: "data"}
 	cfg.Bundles["demo"] = bundle.Config{Contents: []bundle.Content{
-		{Src: "component:demo/tool.sh", Dst: "bin/demo"}, {Src: "LICENSE", Dst: "share/licenses/demo/"}, {Src: "docs/demo.1", Dst: "share/man/man1/demo.1"},
-		{Src: "component:data", Dst: "share/demo", Type: "tree"}, {Src: "data", Dst: "lib/demo/$(touch canary)", Type: "tree"},
+		{Src: "component:demo/tool.sh", Dst: "bin/demo"},
+		{Src: "LICENSE", Dst: "share/licenses/demo/"},
+		{Src: "docs/demo.1", Dst: "share/man/man1/demo.1"},
+		{Src: "component:data", Dst: "share/demo", Type: "tree"},
+		{Src: "data", Dst: "lib/demo/$(touch canary)", Type: "tree"},
 		{Src: "../share/demo/x$(touch canary)", Dst: "lib/`touch canary`", Type: "symlink"},
 	}}
 	p := newProject(t, cfg, files)

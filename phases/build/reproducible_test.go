@@ -132,7 +132,7 @@ func TestReproducible_User(t *testing.T) {
 	const nobody = 65534
 	dirs := make([]string, 2)
 	for i := range dirs {
-		dir, err := os.MkdirTemp("", "slipway-user-test-")
+		dir, err := os.MkdirTemp("", "slipway-user-test-") //nolint:usetesting // t.TempDir is closed to other users
 		must(t, err)
 		t.Cleanup(func() {
 			if err := os.RemoveAll(dir); err != nil {

@@ -104,18 +104,23 @@ func (s *step) Run(_ context.Context, ws *pipeline.Workspace) (pipeline.Receipt,
 		return nil, err
 	}
 	var texts [3]bytes.Buffer
-	err = errors.Join(pkgbuild.PrintPKGBUILD(&texts[0], m), pkgbuild.PrintSRCINFO(&texts[1], m))
+	if err := pkgbuild.PrintPKGBUILD(&texts[0], m); err != nil {
+		return nil, err
+	}
+	if err := pkgbuild.PrintSRCINFO(&texts[1], m); err != nil {
+		return nil, err
+	}
 	texts[2].WriteString(License(&ws.Env, m.Maintainers[0]))
 	for i, file := range Files {
+		path, err := ws.Create(pipeline.Artifact{Name: Artifact(s.Name, file), Kind: Kind})
 		if err != nil {
 			return nil, err
 		}
-		var path string
-		if path, err = ws.Create(pipeline.Artifact{Name: Artifact(s.Name, file), Kind: Kind}); err == nil {
-			err = os.WriteFile(path, texts[i].Bytes(), 0o666)
+		if err := os.WriteFile(path, texts[i].Bytes(), 0o666); err != nil {
+			return nil, err
 		}
 	}
-	return nil, err
+	return nil, nil
 }
 
 // Model describes the package that installs the tarballs as they were made. The workspace must have the tarballs and

@@ -158,3 +158,28 @@ func TestLicense(t *testing.T) {
 		}
 	}
 }
+
+// FuzzModel: whatever a configuration says, once it is accepted both files are printed, and say the same when they are
+// read back.
+func FuzzModel(f *testing.F) {
+	f.Add("demo-bin", "Demo Team <a.b@c.example>", "Say it", "https://demo.example/v{{ .Version }}/", "glibc>=2", "git: to fetch")
+	f.Add("x", "A' \"$(x)` <a@b.c>", "$(touch x) `y` ' \" \\", "https://h/{{ .Arch }}/{{.Version}}.tar.gz", "a", "b: '${c}'")
+	f.Fuzz(func(t *testing.T, name, maintainer, description, url, depends, optdepends string) {
+		c, env := demo("1.2.3-rc.1+4")
+		c.Name, c.Maintainer, c.Description, c.URL, c.Depends, c.OptDepends = name, maintainer, description, url, []string{depends}, []string{optdepends}
+		if c.Validate(env) != nil {
+			return
+		}
+		info, pkg := srcinfo(t, c, env, "share/licenses/demo/LICENSE")
+		read, err := pkgbuild.ReadPKGBUILD(strings.NewReader(pkg))
+		must(t, err)
+		var b bytes.Buffer
+		must(t, read.Print(&b))
+		if b.String() != info {
+			t.Errorf("PKGBUILD says\n%s.SRCINFO\n%s", b.String(), info)
+		}
+		if len(pkgbuild.Lint(name, map[string][]byte{"PKGBUILD": []byte(pkg), ".SRCINFO": []byte(info), "LICENSE": []byte(License(env, "x"))})) > 0 {
+			t.Errorf("lint of\n%s", pkg)
+		}
+	})
+}

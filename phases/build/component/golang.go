@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/imrightguy/slipway/phases/internal/tool"
@@ -28,7 +29,7 @@ func (b goBuilder) params() map[string]string {
 
 func (b goBuilder) argv(out string) []string {
 	// Version control stamping and the build id change the bytes from one checkout to the next.
-	argv := []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=" + strings.Join(append(b.ldflags[:len(b.ldflags):len(b.ldflags)], "-buildid="), " ")}
+	argv := []string{"go", "build", "-trimpath", "-buildvcs=false", "-ldflags=" + strings.Join(append(slices.Clip(b.ldflags), "-buildid="), " ")}
 	if len(b.tags) > 0 {
 		argv = append(argv, "-tags="+strings.Join(b.tags, ","))
 	}

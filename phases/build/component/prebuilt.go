@@ -40,11 +40,17 @@ func (p prebuilt) build(ctx context.Context, ws *pipeline.Workspace, source, out
 	if info.Mode()&0o100 != 0 {
 		mode = 0o755
 	}
-	sum, err := archive.CopyFile(root, p.path, filepath.Join(out, name), mode)
-	if err == nil && p.sha256 != "" && sum != p.sha256 {
-		err = fmt.Errorf("%q has SHA-256 %s, release.yaml wants %s", p.path, sum, p.sha256)
+	if err := archive.CopyFile(root, p.path, filepath.Join(out, name), mode); err != nil || p.sha256 == "" {
+		return nil, err
 	}
-	return nil, err
+	made := []archive.Entry{{Path: name, Mode: mode, Size: info.Size()}}
+	if err := archive.Hash(ctx, out, made); err != nil {
+		return nil, err
+	}
+	if made[0].SHA256 != p.sha256 {
+		return nil, fmt.Errorf("%q has SHA-256 %s, release.yaml wants %s", p.path, made[0].SHA256, p.sha256)
+	}
+	return nil, nil
 }
 
 func (p prebuilt) tree(ctx context.Context, ws *pipeline.Workspace, root *os.Root, out string) error {

@@ -302,8 +302,14 @@ func TestFullVersion_Order(t *testing.T) {
 	}
 	older := ""
 	for _, c := range []Config{
-		{Upstream: "3.2.1~beta.1", Revision: 1}, {Upstream: "3.2.1~rc.2", Revision: 1}, {Upstream: "3.2.1~rc.10", Revision: 1},
-		{Upstream: "3.2.1", Revision: 1}, {Upstream: "3.2.1", Revision: 2}, {Upstream: "3.2.1", Revision: 10}, {Upstream: "3.2.2", Revision: 1}, {Upstream: "3.2.1", Revision: 1, Epoch: 1},
+		{Upstream: "3.2.1~beta.1", Revision: 1},
+		{Upstream: "3.2.1~rc.2", Revision: 1},
+		{Upstream: "3.2.1~rc.10", Revision: 1},
+		{Upstream: "3.2.1", Revision: 1},
+		{Upstream: "3.2.1", Revision: 2},
+		{Upstream: "3.2.1", Revision: 10},
+		{Upstream: "3.2.2", Revision: 1},
+		{Upstream: "3.2.1", Revision: 1, Epoch: 1},
 	} {
 		v := c.FullVersion()
 		if older != "" {

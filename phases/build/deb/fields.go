@@ -84,8 +84,13 @@ func (c Config) Validate() error {
 		key       string
 		relations []string
 	}{
-		{"depends", c.Depends}, {"recommends", c.Recommends}, {"suggests", c.Suggests}, {"conflicts", c.Conflicts},
-		{"breaks", c.Breaks}, {"replaces", c.Replaces}, {"provides", c.Provides},
+		{"depends", c.Depends},
+		{"recommends", c.Recommends},
+		{"suggests", c.Suggests},
+		{"conflicts", c.Conflicts},
+		{"breaks", c.Breaks},
+		{"replaces", c.Replaces},
+		{"provides", c.Provides},
 	} {
 		for _, relation := range r.relations {
 			if err := checkRelation(r.key, relation); err != nil {

@@ -70,7 +70,7 @@ func (c tarballCheck) Check(ctx context.Context, ws *pipeline.Workspace) (pipeli
 		e.Path, e.ModTime = c.Top()+"/"+e.Path, tarball.Time(&ws.Env)
 		want = append(want, e)
 	}
-	r := report{subjects: in, expected: summary(want)}
+	r := report{subjects: in, expected: summary(want), passed: holds(c.File(), len(tree))}
 	err = in[0].open(func(f io.Reader) error {
 		got, err := archive.ReadTarGz(ctx, f, limits(want))
 		r.differences(archive.Diff(want, got)...)
@@ -99,7 +99,7 @@ func (c debCheck) Check(ctx context.Context, ws *pipeline.Workspace) (pipeline.E
 	for _, f := range layout {
 		want = append(want, f.Entry)
 	}
-	r := report{subjects: in, expected: fmt.Sprintf("%s %s for %s, %s", c.Config.Name, c.FullVersion(), c.Arch, summary(want))}
+	r := report{subjects: in, expected: fmt.Sprintf("%s %s for %s, %s", c.Config.Name, c.FullVersion(), c.Arch, summary(want)), passed: holds(c.File(), len(layout))}
 	err = in[0].open(func(f io.Reader) error {
 		got, err := archive.ReadDeb(ctx, f, limits(want))
 		if err != nil {
@@ -135,6 +135,10 @@ func controlFiles(got []archive.Entry, env *pipeline.Env) []archive.Entry {
 // summary describes a tree in a few words that change with any of its names, modes and bytes.
 func summary(entries []archive.Entry) string {
 	return fmt.Sprintf("%d files, folders and links with listing %.16s", len(entries), archive.Digest(entries))
+}
+
+func holds(file string, entries int) string {
+	return fmt.Sprintf("%s holds its %d files, folders and links", file, entries)
 }
 
 // limits allow what is expected, and a little more for a good message.
@@ -176,6 +180,7 @@ func (in input) open(read func(io.Reader) error) error {
 type report struct {
 	subjects []input
 	expected string
+	passed   string // one line for people
 	shown    []string
 	total    int
 }
@@ -201,8 +206,7 @@ func (r *report) evidence(err error) (pipeline.Evidence, error) {
 	for _, s := range r.subjects {
 		e.Subjects[s.artifact.Name] = s.artifact.SHA256
 	}
-	var is *archive.BadError
-	if errors.As(err, &is) {
+	if is, ok := errors.AsType[*archive.BadError](err); ok {
 		r.shown, r.total, err = []string{line(is.Why)}, 1, nil
 	}
 	if r.total > 0 {
@@ -212,7 +216,7 @@ func (r *report) evidence(err error) (pipeline.Evidence, error) {
 		}
 		e.Summary = fmt.Sprintf("%s: %s", r.subjects[0].artifact.Name, e.Found)
 	} else {
-		e.Summary = fmt.Sprintf("%s holds %s", r.subjects[0].artifact.Name, r.expected)
+		e.Summary = r.passed
 	}
 	return e, err
 }

@@ -34,7 +34,10 @@ type checksumCheck []checksum.Package
 func (checksumCheck) Name() string { return Checksums }
 
 func (c checksumCheck) Check(ctx context.Context, ws *pipeline.Workspace) (pipeline.Evidence, error) {
-	r := report{expected: fmt.Sprintf("the SHA-256 of %d packages, in %s and one file each", len(c), checksum.File)}
+	r := report{
+		expected: fmt.Sprintf("the SHA-256 of %d packages, in %s and one file each", len(c), checksum.File),
+		passed:   fmt.Sprintf("%s and one file each have the SHA-256 of %d packages", checksum.File, len(c)),
+	}
 	var err error
 	if r.subjects, err = inputs(ws, checksum.Outputs(c)...); err != nil {
 		return pipeline.Evidence{}, err
@@ -117,7 +120,11 @@ func (c aurCheck) Check(_ context.Context, ws *pipeline.Workspace) (pipeline.Evi
 	if err != nil {
 		return pipeline.Evidence{}, err
 	}
-	r := report{subjects: in, expected: fmt.Sprintf("%s %s, PKGBUILD and .SRCINFO of one model, with the SHA-256 of %d tarballs", c.Config.Name, model.Version(), len(c.Tarballs))}
+	r := report{
+		subjects: in,
+		expected: fmt.Sprintf("%s %s, PKGBUILD and .SRCINFO of one model, with the SHA-256 of %d tarballs", c.Config.Name, model.Version(), len(c.Tarballs)),
+		passed:   fmt.Sprintf("%s %s: PKGBUILD, .SRCINFO and %d tarballs agree", c.Config.Name, model.Version(), len(c.Tarballs)),
+	}
 	files := map[string][]byte{}
 	for i, name := range aur.Files {
 		if files[name], err = readSmall(in[i].path); err != nil {

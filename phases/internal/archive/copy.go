@@ -2,8 +2,6 @@ package archive
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,35 +11,32 @@ import (
 )
 
 // CopyFile copies the file at path from below a folder to a new file with exactly these permission bits, whatever the
-// umask is, and returns its digest in hexadecimal. Links on the way are followed as long as they stay below the folder.
-func CopyFile(from *os.Root, path, to string, mode fs.FileMode) (sha string, err error) {
+// umask is. Links on the way are followed as long as they stay below the folder.
+func CopyFile(from *os.Root, path, to string, mode fs.FileMode) (err error) {
 	in, err := from.Open(filepath.FromSlash(path))
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	info, err := in.Stat()
 	if err != nil {
-		return "", err
+		return err
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%q is not a file", path)
+		return fmt.Errorf("%q is not a file", path)
 	}
 	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
-	hash := sha256.New()
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	n, err := io.CopyBuffer(io.MultiWriter(out, hash), struct{ io.Reader }{in}, *buf)
+	n, err := io.Copy(out, in) // in the kernel where it can
 	if err = errors.Join(err, out.Chmod(mode.Perm()), out.Close()); err != nil {
-		return "", err
+		return err
 	}
 	if n != info.Size() {
-		return "", fmt.Errorf("%q changed while it was read", path)
+		return fmt.Errorf("%q changed while it was read", path)
 	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	return nil
 }
 
 // CopyTree copies listed entries from below one folder to another, with the permission bits of the list. Folders that
@@ -71,8 +66,7 @@ func PutEntry(from *os.Root, path, to string, e Entry) error {
 	if e.Mode&fs.ModeSymlink != 0 {
 		return os.Symlink(filepath.FromSlash(e.Link), target)
 	}
-	_, err := CopyFile(from, path, target, e.Mode)
-	return err
+	return CopyFile(from, path, target, e.Mode)
 }
 
 // mkdir makes a folder and those between it and root, each with mode 0755 whatever the umask is.

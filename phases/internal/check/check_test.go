@@ -35,7 +35,7 @@ func (phase) Name() string { return "build" }
 func (p phase) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error) { return p, nil }
 
 // run runs one check behind a gate that reads it.
-func run(t *testing.T, ctx context.Context, l look) (pipeline.StepState, error) {
+func run(ctx context.Context, t *testing.T, l look) (pipeline.StepState, error) {
 	t.Helper()
 	g := gate.Gate{ID: "gate/build", Title: "Build", Criteria: []gate.Criterion{{Title: "look", Check: "look"}}}
 	plan, err := pipeline.NewPlan(t.Context(), pipeline.Env{Project: "p", Version: "1.0.0", Time: time.Unix(1, 0)}, phase{
@@ -74,7 +74,7 @@ func TestStep(t *testing.T) {
 		"its own name": {look{e: pipeline.Evidence{Check: "forged", Verdict: gate.Pass}}, gate.Pass, "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := run(t, t.Context(), c.look)
+			s, err := run(t.Context(), t, c.look)
 			if (err == nil) != c.gate || err != nil && !errors.Is(err, pipeline.ErrGate) {
 				t.Errorf("the gate says %v", err)
 			}
@@ -91,7 +91,7 @@ func TestStep(t *testing.T) {
 // TestStep_Interrupted: an interrupt is no evidence.
 func TestStep_Interrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	s, err := run(t, ctx, look{e: pipeline.Evidence{Verdict: gate.Pass}, do: cancel})
+	s, err := run(ctx, t, look{e: pipeline.Evidence{Verdict: gate.Pass}, do: cancel})
 	if !errors.Is(err, context.Canceled) || len(s.Last.Evidence) != 0 || s.Last.Event == pipeline.Done {
 		t.Errorf("got %v, %+v", err, s.Last)
 	}

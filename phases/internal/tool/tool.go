@@ -165,6 +165,7 @@ func Run(ctx context.Context, c Command) (Result, error) {
 		cmd.Stdout = io.MultiWriter(c.Stdout, tail)
 	}
 	group(cmd)
+	defer bind(cmd)()
 	begun := time.Now()
 	err = cmd.Run()
 	sweep(cmd)

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/imrightguy/slipway/pipeline"
@@ -54,12 +56,12 @@ func (a *app) criterion(s *pipeline.Survey, name, title string) (gate.State, gat
 	if g.Closed {
 		return g, gate.CriterionState{}, refused("", "%s is closed: something has gone through it already", g.ID)
 	}
-	hint := "its criteria are:"
+	known := []string{"its criteria are:"}
 	for _, c := range g.Criteria {
 		if c.Title == title {
 			return g, c, nil
 		}
-		hint += "\n" + c.Title
+		known = append(known, c.Title)
 	}
-	return g, gate.CriterionState{}, usage(hint, "%s has no criterion %q", g.ID, title)
+	return g, gate.CriterionState{}, usage(strings.Join(known, "\n"), "%s has no criterion %q", g.ID, title)
 }

@@ -18,8 +18,8 @@ func (a *app) blocks(r *release, s *pipeline.Survey, of string) (out []ui.Block)
 		index[st.Spec.ID] = i
 		wanted[i] = of == "" || st.Spec.ID == of
 	}
-	for i := len(s.Steps) - 1; i >= 0; i-- {
-		for _, n := range s.Steps[i].Spec.Needs {
+	for i, st := range slices.Backward(s.Steps) {
+		for _, n := range st.Spec.Needs {
 			wanted[index[n]] = wanted[index[n]] || wanted[i]
 		}
 	}

@@ -141,8 +141,7 @@ func (a *app) load(_ context.Context, file string) (err error) {
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	moved, ahead, err := staged.Install(dir, dirs)
-	var fork *state.ForkError
-	if errors.As(err, &fork) {
+	if _, fork := errors.AsType[*state.ForkError](err); fork {
 		return &coded{fmt.Errorf("%w: %w", pipeline.ErrDiffers, err), exitDiffers, "a release is carried on in one place at a time; to take the archive's after all, move " + a.shown(dir) + " away"}
 	}
 	if err == nil && !ahead {

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,6 +80,10 @@ func (a *app) doClean(ctx context.Context, yes bool) (err error) {
 	}
 	for _, e := range entries {
 		name := ".slipway/" + e.Name()
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), ".load-") && a.now().Sub(info.ModTime()) > time.Hour { // of a load that was killed
+			size, _ := sizeOf(root, name)
+			c.Removed, c.Size = append(c.Removed, name), c.Size+size
+		}
 		if _, err := root.Lstat(name + "/" + journal.FileName); !e.IsDir() || err != nil {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ func TestHelp(t *testing.T) {
 			}
 		}
 		for _, sub := range c.Commands() {
-			walk(append(path[:len(path):len(path)], sub.Name()), sub)
+			walk(append(slices.Clip(path), sub.Name()), sub)
 		}
 	}
 	walk(nil, a.root())

@@ -69,8 +69,10 @@ func (d diagnosis) missing() (n int) {
 }
 
 var kindTitles = []struct{ kind, title string }{
-	{"tool", "Tools that release.yaml requires"}, {"judge", "Tools that judge packages, used where release.yaml names them"},
-	{"key", "Keys that you can approve with"}, {"disk", "Disk"},
+	{"tool", "Tools that release.yaml requires"},
+	{"judge", "Tools that judge packages, used where release.yaml names them"},
+	{"key", "Keys that you can approve with"},
+	{"disk", "Disk"},
 }
 
 // Show lists the findings by kind.
@@ -101,9 +103,18 @@ func (d diagnosis) Show(p *ui.Page) {
 
 // judges are the programs that distributions judge packages with, and the Debian package that has each.
 var judges = []struct{ name, debian string }{
-	{"dpkg-deb", "dpkg"}, {"lintian", "lintian"}, {"makepkg", "makepkg"}, {"pacman", "pacman-package-manager"}, {"bsdtar", "libarchive-tools"},
-	{"fakeroot", "fakeroot"}, {"bwrap", "bubblewrap"}, {"zstd", "zstd"}, {"desktop-file-validate", "desktop-file-utils"},
-	{"appstreamcli", "appstream"}, {"unsquashfs", "squashfs-tools"}, {"zsync", "zsync"},
+	{"dpkg-deb", "dpkg"},
+	{"lintian", "lintian"},
+	{"makepkg", "makepkg"},
+	{"pacman", "pacman-package-manager"},
+	{"bsdtar", "libarchive-tools"},
+	{"fakeroot", "fakeroot"},
+	{"bwrap", "bubblewrap"},
+	{"zstd", "zstd"},
+	{"desktop-file-validate", "desktop-file-utils"},
+	{"appstreamcli", "appstream"},
+	{"unsquashfs", "squashfs-tools"},
+	{"zsync", "zsync"},
 }
 
 // room is the disk space below which a release is not begun with confidence, in bytes: work trees, packages and an

@@ -194,8 +194,10 @@ func (a *app) strange(r *release, err error) error {
 	if r.old.Env.Project != r.config.Project {
 		return exitf(exitDiffers, "%w: the journal in %s is that of project %q, this is %q", pipeline.ErrDiffers, r.dir, r.old.Env.Project, r.config.Project)
 	}
-	return &coded{fmt.Errorf("%w: the release was begun on a commit that this repository does not have: %w", pipeline.ErrDiffers, err), exitDiffers,
-		"git fetch brings it if it was pushed; " + a.command("run", "--amend") + " goes on from HEAD instead"}
+	return &coded{
+		fmt.Errorf("%w: the release was begun on a commit that this repository does not have: %w", pipeline.ErrDiffers, err), exitDiffers,
+		"git fetch brings it if it was pushed; " + a.command("run", "--amend") + " goes on from HEAD instead",
+	}
 }
 
 // verifier takes the approvers from the configuration at the base commit: nobody makes themselves one later.
@@ -267,6 +269,9 @@ func (a *app) warnings(ctx context.Context, r *release) {
 		if !r.acted {
 			a.ui.Hint("%s takes HEAD instead", a.command("run", "--amend"))
 		}
+	}
+	if n, ok := r.verifier.(nobody); ok {
+		a.ui.Warn("%v", n.why)
 	}
 	files, err := r.repo.Dirty(ctx)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,7 +56,7 @@ func (a *app) doRun(ctx context.Context, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.phase != "" && !hasPhase(r.plan, f.phase) {
+	if f.phase != "" && !slices.Contains(phaseNames(r.plan), f.phase) {
 		return usage("", "the plan has no phase %q: it has %s", f.phase, strings.Join(phaseNames(r.plan), ", "))
 	}
 	if f.plan != "" {
@@ -137,8 +138,7 @@ func (k *planKeeper) keep(p *pipeline.Plan) error {
 
 // ended says what a run has led to, and what comes next.
 func (a *app) ended(ctx context.Context, r *release, f runFlags, made int, err error) error {
-	var plans *pipeline.PlanError
-	if errors.As(err, &plans) {
+	if plans, ok := errors.AsType[*pipeline.PlanError](err); ok {
 		return a.differs(plans.Old, plans.New, a.command("run", "--amend")+" goes on with the plan as it is now")
 	}
 	survey, lookErr := a.survey(r)
@@ -222,15 +222,6 @@ func phaseNames(p *pipeline.Plan) (names []string) {
 		}
 	}
 	return names
-}
-
-func hasPhase(p *pipeline.Plan, name string) bool {
-	for _, ph := range phaseNames(p) {
-		if ph == name {
-			return true
-		}
-	}
-	return false
 }
 
 // summary closes a run that has come to its end.

@@ -242,8 +242,10 @@ func (a *app) matching(keys []ssh.Signer, file string) ([]ssh.Signer, error) {
 // writeStatement writes what was signed to files: of an approval the signature alone, since request.json is what it
 // signs, else also the statement.
 func (a *app) writeStatement(s signing, request gate.Request, st gate.Statement) error {
-	out := signed{Kind: s.kind, Gate: request.Gate, Criterion: request.Criterion, Files: []string{s.out},
-		Next: []string{"where the release is: " + a.command(verb(s.kind), "--import", s.out)}}
+	out := signed{
+		Kind: s.kind, Gate: request.Gate, Criterion: request.Criterion, Files: []string{s.out},
+		Next: []string{"where the release is: " + a.command(verb(s.kind), "--import", s.out)},
+	}
 	signature := s.out
 	if s.kind != gate.Approval {
 		if err := writeFile(a.path(s.out), st.Signed); err != nil {

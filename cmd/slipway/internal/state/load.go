@@ -98,8 +98,7 @@ func Unpack(r io.Reader, dir string, encode func(*pipeline.Plan) ([]byte, error)
 
 // damagedInside leaves out where the journal was unpacked to.
 func damagedInside(err error) error {
-	var d *journal.DamagedError
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*journal.DamagedError](err); ok {
 		return fmt.Errorf("the archive's journal is damaged: line %d %s", d.Line, d.Why)
 	}
 	return fmt.Errorf("the archive's journal cannot be used: %w", err)

@@ -72,15 +72,16 @@ func (a *annotations) Close() {}
 func command(name string, properties map[string]string, text string) string {
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
-	out := "::" + name
+	var out strings.Builder
+	out.WriteString("::" + name)
 	for i, key := range slices.Sorted(maps.Keys(properties)) {
-		out += string(" ,"[min(i, 1)]) + key + "=" + property.Replace(Clean(properties[key]))
+		out.WriteString(" ,"[min(i, 1):][:1] + key + "=" + property.Replace(Clean(properties[key])))
 	}
 	lines := strings.Split(strings.TrimRight(text, "\r\n"), "\n")
 	for i, line := range lines {
 		lines[i] = Clean(strings.TrimRight(line, "\r"))
 	}
-	return out + "::" + data.Replace(old.Replace(strings.Join(lines, "\n")))
+	return out.String() + "::" + data.Replace(old.Replace(strings.Join(lines, "\n")))
 }
 
 // old breaks the older form of a command, which the runner finds anywhere in a line.

@@ -54,7 +54,7 @@ func (l *live) Observe(r pipeline.Record) {
 		if _, running := l.tale.begun[r.Step]; running {
 			l.notes[r.Step] = note(r)
 		} else if r.Text != "" {
-			l.aboveLine(Cell{l.u.signs.none, Dim}, Cell{" " + pad(Clean(r.Step), l.tale.column+2), Plain}, Cell{Text: "        " + r.Text})
+			l.aboveLine(Cell{l.u.signs.none, Dim}, Cell{" " + l.tale.name(r.Step), Plain}, Cell{Text: "        " + r.Text})
 		}
 		return
 	}
@@ -142,7 +142,7 @@ func (l *live) frame(columns, lines int) []string {
 				clock = span(passed)
 			}
 		}
-		line := fmt.Sprintf("%s %s%6s  %s", l.u.signs.run, pad(Clean(id), l.tale.column+2), clock, Clean(l.notes[id]))
+		line := fmt.Sprintf("%s %s%6s  %s", l.u.signs.run, l.tale.name(id), clock, Clean(l.notes[id]))
 		out = append(out, strings.TrimRight(fit(line, columns), " "))
 	}
 	return out

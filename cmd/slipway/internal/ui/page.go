@@ -35,9 +35,6 @@ type Page struct {
 	all    bool
 }
 
-// paint cleans a text and adds its style.
-func (p *Page) paint(s string, style Style) string { return paint(Clean(s), style, p.color) }
-
 func paint(s string, style Style, color bool) string {
 	if !color || style == Plain || s == "" {
 		return s
@@ -46,20 +43,18 @@ func paint(s string, style Style, color bool) string {
 }
 
 // Line adds a line of pieces.
-func (p *Page) Line(cells ...Cell) {
+func (p *Page) Line(pieces ...Cell) {
 	left := p.width
-	for _, c := range cells {
+	for _, c := range pieces {
 		text := Clean(c.Text)
 		if p.width > 0 {
 			text = fit(text, left)
-			left -= cellsOf(text)
+			left -= cells(text)
 		}
 		p.b.WriteString(paint(text, c.Style, p.color))
 	}
 	p.b.WriteByte('\n')
 }
-
-func cellsOf(s string) int { return cells(s) }
 
 // Printf adds text; its string arguments are made harmless, its format is trusted. Long lines are not cut.
 func (p *Page) Printf(format string, args ...any) { fmt.Fprintf(&p.b, format, clean(args)...) }

@@ -25,6 +25,10 @@ func (u *UI) Printer(plan *pipeline.Plan) Printer {
 	for _, sp := range plan.Specs {
 		t.column = max(t.column, min(48, cells(Clean(sp.ID))))
 	}
+	if u.err.size != nil {
+		columns, _ := u.err.size()
+		t.column, t.narrow = min(t.column, columns/2), true
+	}
 	switch {
 	case u.JSON:
 		return records{u}
@@ -47,6 +51,7 @@ type tale struct {
 	begun  map[string]time.Time // running steps
 	order  []string             // the same, in the order in which they began
 	column int                  // columns of the step names
+	narrow bool                 // longer ones are cut
 	now    func() time.Time
 }
 
@@ -71,6 +76,15 @@ func (t *tale) follow(r pipeline.Record) (took time.Duration) {
 		}
 	}
 	return took
+}
+
+// name is a step's name in its column. A longer one is cut in a terminal only.
+func (t *tale) name(id string) string {
+	id = Clean(id)
+	if t.narrow {
+		id = fit(id, t.column)
+	}
+	return pad(id, t.column+2)
 }
 
 // outcome says in one line for people what a record means. It is nothing for progress and for a beginning.
@@ -108,7 +122,7 @@ func (t *tale) outcome(r pipeline.Record, s signs, took time.Duration) []Cell {
 	if took >= 50*time.Millisecond {
 		clock = span(took)
 	}
-	return []Cell{sign, {Text: " "}, {pad(Clean(r.Step), t.column+2), Plain}, {fmt.Sprintf("%6s  ", clock), Dim}, {Text: detail}}
+	return []Cell{sign, {Text: " "}, {t.name(r.Step), Plain}, {fmt.Sprintf("%6s  ", clock), Dim}, {Text: detail}}
 }
 
 func isGate(id string) bool {

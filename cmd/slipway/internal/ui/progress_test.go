@@ -185,8 +185,10 @@ func FuzzPrinters(f *testing.F) {
 	f.Add("build/x", "\x1b[2J", "a\nb\r\u009b")
 	f.Fuzz(func(t *testing.T, step, text, name string) {
 		records := []pipeline.Record{
-			{Event: pipeline.Started, Step: step}, {Event: pipeline.Progress, Step: step, Text: text},
-			{Event: pipeline.Progress, Step: text, Text: name}, {Event: pipeline.Waiting, Step: name, Error: text},
+			{Event: pipeline.Started, Step: step},
+			{Event: pipeline.Progress, Step: step, Text: text},
+			{Event: pipeline.Progress, Step: text, Text: name},
+			{Event: pipeline.Waiting, Step: name, Error: text},
 			{Event: pipeline.Done, Step: step, Artifacts: []pipeline.Artifact{{Name: name}}, Evidence: []gate.Evidence{{Check: text, Summary: name}}},
 			{Event: pipeline.Failed, Step: step, Error: text},
 		}

@@ -227,8 +227,7 @@ func (v Why) Show(p *Page) {
 			at += ": " + b.What
 		}
 		p.Line(Cell{pad(b.Kind, 9), style}, Cell{at, Bold})
-		lines := strings.Split(strings.TrimSpace(b.Why), "\n")
-		for _, line := range lines {
+		for line := range strings.SplitSeq(strings.TrimSpace(b.Why), "\n") {
 			p.Printf("         %s\n", line)
 		}
 		if b.Who != "" {
