@@ -320,6 +320,8 @@ func (v *validation) gate() {
 			v.bad(path+".check", hint, "nothing reports a check %s", quote(cr.Check))
 		case cr.Attest != "" && cr.By == "":
 			v.bad(path, "", "by: want the role of the person who attests it")
+		case cr.Attest != "" && cr.Title != "":
+			v.bad(path+".title", "leave it out", "a statement is its own title: what stands there is what is signed")
 		case cr.Attest != "":
 			v.line(path+".attest", cr.Attest, true)
 			v.role(path+".by", cr.By)

@@ -248,6 +248,7 @@ func TestGate(t *testing.T) {
 		`nothing in the plan reports check "lintian"; want one of version, contents, checksums, aur`: {Check: "lintian"},
 		"criteria[0]: attest: and by: go together":                                                   {Attest: "x"},
 		"criteria[0]: attest: and by: go together ":                                                  {By: "x", Check: "contents"},
+		"criteria[0]: a statement is its own title":                                                  {Attest: "x", By: "y", Title: "z"},
 		"criteria[0]: want check, or attest and by":                                                  {Title: "x"},
 		"criteria[0]: want check, or attest and by ":                                                 {Check: "contents", Attest: "x", By: "y"},
 	} {

@@ -167,6 +167,9 @@ func (c *GateConfig) Gate(id, title string, checks []string) (gate.Gate, error) 
 		if (cr.Attest == "") == (cr.Check == "") {
 			return g, fmt.Errorf("criteria[%d]: want check, or attest and by", i)
 		}
+		if cr.Attest != "" && cr.Title != "" {
+			return g, fmt.Errorf("criteria[%d]: a statement is its own title: what stands there is what is signed", i)
+		}
 		if cr.Check != "" && !slices.Contains(checks, cr.Check) {
 			return g, fmt.Errorf("criteria[%d]: nothing in the plan reports check %q; want one of %s", i, cr.Check, strings.Join(checks, ", "))
 		}
