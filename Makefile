@@ -10,8 +10,14 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # What the tests judge packages with.
 DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bubblewrap openssh-client git \
-	file util-linux gzip binutils cmark-gfm
+	file util-linux gzip binutils cmark-gfm \
+	squashfs-tools squashfuse fuse3 zsync desktop-file-utils appstream gnupg \
+	xvfb xauth xfce4-panel imagemagick xdotool x11-utils dbus-daemon dbus-x11 libglib2.0-bin systemd \
+	adwaita-icon-theme hicolor-icon-theme gnome-keyring libsecret-tools chromium procps
 VERSION := $(shell cat VERSION)
+
+# What starts real programs by the hundred and is tested without the race detector.
+HEAVY := /phases/build/appimage|/cmd/cloudtolocalllm-tray
 
 # The time that short fuzzing may take for each target, and how many processes crash tests kill.
 FUZZTIME ?= 10s
@@ -21,7 +27,7 @@ export CGO_ENABLED ?= 1
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## check Go, install what the tests need where that is possible, set the git hooks
@@ -38,7 +44,8 @@ demo: build ## the main job: the packages of this repository, made in a clone of
 
 .PHONY: test
 test: setup ## all tests
-	@.ci/test -race -shuffle=on ./...
+	@.ci/test -race -shuffle=on $$($(GO) list ./... | grep -vE '$(HEAVY)')
+	@.ci/test $$($(GO) list ./... | grep -E '$(HEAVY)')
 	SLIPWAY_LONG=1 $(GO) test -count=1 -parallel 2 -run 'TestMutations' ./pipeline
 	$(MAKE) --no-print-directory crash N=$(if $(CI),40,20)
 	$(MAKE) --no-print-directory fuzz FUZZTIME=$(if $(CI),2s,1s)
@@ -87,6 +94,14 @@ golden: ## write the golden files anew; then read the diff
 .PHONY: schema
 schema: ## write phases/release.schema.json anew
 	$(GO) test -run TestSchema ./phases -update
+
+.PHONY: runtime
+runtime: ## build the AppImage runtimes anew, which are committed
+	$(GO) run ./phases/build/appimage/runtime/mk
+
+.PHONY: bench-daemon
+bench-daemon: ## what the daemon costs: size, start, memory, processor, throughput
+	$(GO) run ./cmd/cloudtolocalllm-tray/internal/bench
 
 .PHONY: cover
 cover: ## coverage of the engine

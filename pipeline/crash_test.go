@@ -97,8 +97,7 @@ func start(t testing.TB, dir, url string, count int, before bool, verb string) *
 }
 
 func exitCode(err error) int {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
 	}
 	return 0

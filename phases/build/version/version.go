@@ -184,8 +184,10 @@ func writePack(path string, d *repo.Draft) error {
 
 // evidence reads source and carriers out of the checkout.
 func (s *step) evidence(tree string, v version.Version, stamp carrier.Stamp) pipeline.Evidence {
-	e := pipeline.Evidence{Check: Check, Verdict: gate.Pass, Subjects: map[string]string{},
-		Expected: fmt.Sprintf("%s in %s", v, strings.Join(s.cfg.files(), ", "))}
+	e := pipeline.Evidence{
+		Check: Check, Verdict: gate.Pass, Subjects: map[string]string{},
+		Expected: fmt.Sprintf("%s in %s", v, strings.Join(s.cfg.files(), ", ")),
+	}
 	e.Found = e.Expected
 	var faults []string
 	for _, file := range s.cfg.files() {

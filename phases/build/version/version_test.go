@@ -40,9 +40,11 @@ func git(t testing.TB, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=C", "GIT_COMMITTER_EMAIL=c@example.org",
-		"GIT_AUTHOR_DATE=2025-06-01T10:00:00+0200", "GIT_COMMITTER_DATE=2025-06-29T23:50:00+0200"}
+		"GIT_AUTHOR_DATE=2025-06-01T10:00:00+0200", "GIT_COMMITTER_DATE=2025-06-29T23:50:00+0200",
+	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("git %q: %v\n%s", args, err, out)
@@ -67,7 +69,8 @@ var app = map[string]string{
 
 var appConfig = Config{Source: "pubspec.yaml", Author: "Release Team <release@example.org>", Carriers: []string{
 	"assets/version.json", "lib/config/app_config.dart", "lib/shared/lib/version.dart", "lib/shared/pubspec.yaml", "aur-package/PKGBUILD",
-	"aur-package/.SRCINFO", "deb/DEBIAN/control", "installers/app.iss", "VERSION"}}
+	"aur-package/.SRCINFO", "deb/DEBIAN/control", "installers/app.iss", "VERSION",
+}}
 
 func write(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
@@ -103,8 +106,10 @@ func fixture(t testing.TB, changes map[string]string) string {
 
 func env(t testing.TB, dir string) pipeline.Env {
 	t.Helper()
-	return pipeline.Env{Project: "app", Version: "3.2.1+1", Commit: git(t, dir, "rev-parse", "HEAD"), Config: strings.Repeat("0", 64),
-		Time: time.Date(2025, 6, 29, 21, 50, 0, 0, time.UTC)}
+	return pipeline.Env{
+		Project: "app", Version: "3.2.1+1", Commit: git(t, dir, "rev-parse", "HEAD"), Config: strings.Repeat("0", 64),
+		Time: time.Date(2025, 6, 29, 21, 50, 0, 0, time.UTC),
+	}
 }
 
 // phase is the step and a gate that asks for its evidence.
@@ -217,9 +222,11 @@ func TestStep(t *testing.T) {
 // TestStep_Contract is the engine's own suite for phases.
 func TestStep_Contract(t *testing.T) {
 	dir := fixture(t, nil)
-	pipelinetest.Contract(t, pipelinetest.Subject{Env: env(t, dir), Watch: []string{dir},
+	pipelinetest.Contract(t, pipelinetest.Subject{
+		Env: env(t, dir), Watch: []string{dir},
 		Phases:  func() []pipeline.Phase { return []pipeline.Phase{phase{appConfig, dir}} },
-		Options: func() pipeline.Options { return pipeline.Options{} }})
+		Options: func() pipeline.Options { return pipeline.Options{} },
+	})
 }
 
 // TestStep_TwoMachines: clones of different shapes in different places make the same artifacts.
@@ -282,19 +289,30 @@ func TestGate_Version(t *testing.T) {
 			"assets/version.json":        strings.Replace(app["assets/version.json"], "3.2.1", "2.1.1", 1),
 			"lib/config/app_config.dart": "const appVersion = '2.1.1';\n",
 			"aur-package/PKGBUILD":       "pkgname=x\n# comment\npkgver=2.1.2\n",
-		}, []string{`assets/version.json:2: version is "2.1.1", wanted "3.2.1"`, `lib/config/app_config.dart:1: version is "2.1.1", wanted "3.2.1"`,
-			`aur-package/PKGBUILD:3: version is "2.1.2", wanted "3.2.1"`, "slipway bump 3.2.1+1", "slipway check"}},
+		}, []string{
+			`assets/version.json:2: version is "2.1.1", wanted "3.2.1"`, `lib/config/app_config.dart:1: version is "2.1.1", wanted "3.2.1"`,
+			`aur-package/PKGBUILD:3: version is "2.1.2", wanted "3.2.1"`, "slipway bump 3.2.1+1", "slipway check",
+		}},
 		{"013_NoSourceOfTruth", map[string]string{"pubspec.yaml": ""}, []string{"the source of truth pubspec.yaml does not exist"}},
 		{"066_VersionOfAnotherRelease", map[string]string{"pubspec.yaml": "version: 3.2.0+1\n"}, []string{"pubspec.yaml says version 3.2.0+1", "the plan is for 3.2.1+1"}},
 		{"022_Placeholder", map[string]string{"pubspec.yaml": "version: 3.2.1+BUILD_TIME_PLACEHOLDER\n"}, []string{"pubspec.yaml:1:", "placeholder"}},
-		{"023_ConstantUnset", map[string]string{"lib/shared/lib/version.dart": strings.Replace(app["lib/shared/lib/version.dart"], "= 1;", "= BUILD_NUMBER_PLACEHOLDER;", 1)},
-			[]string{"lib/shared/lib/version.dart, line 3", "mainAppBuildNumber"}},
-		{"024_BuildNumbersDisagree", map[string]string{"assets/version.json": strings.Replace(app["assets/version.json"], `"1"`, `"202506291750"`, 1)},
-			[]string{`assets/version.json:3: build number is "202506291750", wanted "1"`}},
+		{
+			"023_ConstantUnset",
+			map[string]string{"lib/shared/lib/version.dart": strings.Replace(app["lib/shared/lib/version.dart"], "= 1;", "= BUILD_NUMBER_PLACEHOLDER;", 1)},
+			[]string{"lib/shared/lib/version.dart, line 3", "mainAppBuildNumber"},
+		},
+		{
+			"024_BuildNumbersDisagree",
+			map[string]string{"assets/version.json": strings.Replace(app["assets/version.json"], `"1"`, `"202506291750"`, 1)},
+			[]string{`assets/version.json:3: build number is "202506291750", wanted "1"`},
+		},
 		{"021_ByteOrderMark", map[string]string{"assets/version.json": bom + app["assets/version.json"]}, []string{"assets/version.json:1: byte order mark"}},
 		{"021_ByteOrderMarkInSource", map[string]string{"pubspec.yaml": bom + app["pubspec.yaml"]}, []string{"pubspec.yaml:1: byte order mark"}},
-		{"067_CarriageReturnInString", map[string]string{"assets/version.json": strings.Replace(app["assets/version.json"], "latest", "latest\r", 1)},
-			[]string{"assets/version.json, line 5", "byte ", `'\r'`}},
+		{
+			"067_CarriageReturnInString",
+			map[string]string{"assets/version.json": strings.Replace(app["assets/version.json"], "latest", "latest\r", 1)},
+			[]string{"assets/version.json, line 5", "byte ", `'\r'`},
+		},
 		{"010_EmptySRCINFO", map[string]string{"aur-package/.SRCINFO": "\n"}, []string{"aur-package/.SRCINFO", "no version"}},
 		{"010_StaleSRCINFO", map[string]string{"aur-package/.SRCINFO": "pkgbase = x\n\tpkgver = 2.0.0.r1\n"}, []string{`aur-package/.SRCINFO:2: version is "2.0.0.r1"`}},
 		{"052_ControlOfSizes", map[string]string{"deb/DEBIAN/control": "Installed-Size: 1\nInstalled-Size: 1\n"}, []string{"deb/DEBIAN/control", "no version"}},

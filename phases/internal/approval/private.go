@@ -36,8 +36,7 @@ func LoadKey(path string, passphrase func() ([]byte, error)) (ssh.Signer, error)
 		return nil, refuse(ErrKeyFile, "others may read or write the private key %s (mode %04o): chmod 600 %s", path, mode.Perm(), path)
 	}
 	key, err := ssh.ParsePrivateKey(block)
-	var locked *ssh.PassphraseMissingError
-	if errors.As(err, &locked) {
+	if locked, ok := errors.AsType[*ssh.PassphraseMissingError](err); ok {
 		key, err = unlock(path, block, locked.PublicKey, passphrase)
 		if err != nil {
 			return nil, err

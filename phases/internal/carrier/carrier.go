@@ -172,8 +172,7 @@ func read(file string, content []byte) (slots []slot, bom bool, err error) {
 		return nil, false, err
 	}
 	fail := func(err error) ([]slot, bool, error) {
-		var at *fault
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[*fault](err); ok {
 			return nil, false, fmt.Errorf("cannot read the version in %s, line %d: %w", show(file), lineAt(content, at.offset), err)
 		}
 		return nil, false, fmt.Errorf("cannot read the version in %s: %w", show(file), err)
@@ -184,8 +183,7 @@ func read(file string, content []byte) (slots []slot, bom bool, err error) {
 	body, bom := bytes.CutPrefix(content, []byte(mark))
 	skip := len(content) - len(body)
 	slots, err = f.slots(body)
-	var at *fault
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fault](err); ok {
 		at.offset += skip
 	}
 	if err != nil {

@@ -19,8 +19,7 @@ func golang(content []byte) (slots []slot, err error) {
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, "", content, parser.SkipObjectResolution)
 	if err != nil {
-		var list scanner.ErrorList
-		if errors.As(err, &list) {
+		if list, ok := errors.AsType[scanner.ErrorList](err); ok {
 			return nil, faultf(list[0].Pos.Offset, "it is not Go: %s", list[0].Msg)
 		}
 		return nil, err

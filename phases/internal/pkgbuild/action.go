@@ -174,13 +174,13 @@ func (m *Model) path(t Text) string {
 	if len(m.Arch) == 1 {
 		arch = m.Arch[0]
 	}
-	var s string
+	var s strings.Builder
 	for _, p := range m.resolve(t, arch) {
 		if p.Ref == refVersion {
-			s += "${pkgver}"
+			s.WriteString("${pkgver}")
 		} else {
-			s += p.Literal
+			s.WriteString(p.Literal)
 		}
 	}
-	return s
+	return s.String()
 }

@@ -79,7 +79,7 @@ func bashSources(t *testing.T, dir string, files []string) [][]string {
 	}
 	var told [][]string
 	var one []string
-	for _, item := range strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+	for item := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		if item == "X" {
 			told, one = append(told, one), nil
 			continue

@@ -26,6 +26,8 @@
 // change the direction of text, which could show a reviewer another PKGBUILD than bash reads.
 package pkgbuild
 
+import "strings"
+
 import "strconv"
 
 // A Model is a package of prebuilt files, described once.
@@ -150,15 +152,15 @@ func (m *Model) resolve(t Text, arch string) Text {
 
 // expand gives the text as it is for one architecture.
 func (m *Model) expand(t Text, arch string) string {
-	var s string
+	var s strings.Builder
 	for _, p := range m.resolve(t, arch) {
 		if p.Ref == refVersion {
-			s += m.PkgVer
+			s.WriteString(m.PkgVer)
 		} else {
-			s += p.Literal
+			s.WriteString(p.Literal)
 		}
 	}
-	return s
+	return s.String()
 }
 
 func (m *Model) payloadVer() string {

@@ -71,13 +71,13 @@ func (t Text) quote() string {
 	if len(t) == 0 {
 		return Quote("")
 	}
-	var s string
+	var s strings.Builder
 	for _, p := range t {
 		if p.Ref == refVersion {
-			s += `"${pkgver}"`
+			s.WriteString(`"${pkgver}"`)
 		} else {
-			s += Quote(p.Literal)
+			s.WriteString(Quote(p.Literal))
 		}
 	}
-	return s
+	return s.String()
 }

@@ -41,13 +41,13 @@ func TestDraft_JudgedByGit(t *testing.T) {
 	before := listing(t, filepath.Join(dir, ".git"))
 	r := open(t, dir)
 	base := head(t, r)
-	d, err := r.Draft(base.ID, map[string][]byte{
+	_, err := r.Draft(base.ID, map[string][]byte{
 		"lib/a/version.json": []byte(`{"version":"0.1.0"}`), "VERSION": []byte("0.1.0\n"), "x": nil,
 	}, who, "Release v0.1.0\n")
 	if err == nil {
 		t.Error("a file that is not there was changed")
 	}
-	d, err = r.Draft(base.ID, map[string][]byte{"lib/a/version.json": []byte(`{"version":"0.1.0"}`), "run.sh": []byte("#!/bin/sh\n:\n"), "VERSION": []byte("0.1.0\n")}, who, "Release v0.1.0\n")
+	d, err := r.Draft(base.ID, map[string][]byte{"lib/a/version.json": []byte(`{"version":"0.1.0"}`), "run.sh": []byte("#!/bin/sh\n:\n"), "VERSION": []byte("0.1.0\n")}, who, "Release v0.1.0\n")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,9 +22,11 @@ func need(t testing.TB, tool string) {
 
 // gitEnv is an environment in which the machine's settings count for nothing.
 func gitEnv(extra ...string) []string {
-	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
+	return append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=C", "GIT_COMMITTER_EMAIL=c@example.org",
-		"GIT_AUTHOR_DATE=2025-06-01T10:00:00+0200", "GIT_COMMITTER_DATE=2025-06-29T23:50:00+0200", "LC_ALL=C"}, extra...)
+		"GIT_AUTHOR_DATE=2025-06-01T10:00:00+0200", "GIT_COMMITTER_DATE=2025-06-29T23:50:00+0200", "LC_ALL=C",
+	}, extra...)
 }
 
 // try runs git in dir.

@@ -1,0 +1,5 @@
+//go:build race
+
+package squashfs
+
+const raceEnabled = true // memory is no measure then
