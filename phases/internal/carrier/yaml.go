@@ -28,7 +28,7 @@ func pubspec(content []byte) (slots []slot, err error) {
 		return nil, err
 	}
 	for from, line := range lines(content) {
-		if found := bytes.Contains(line, []byte{'\r'}); found {
+		if bytes.ContainsRune(line, '\r') {
 			return nil, faultf(from, "a carriage return stands inside the line")
 		}
 		m := yamlVersion.FindSubmatchIndex(line)
