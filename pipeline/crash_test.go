@@ -90,7 +90,7 @@ func child(spec string) {
 // start runs a child; its exit code is -1 if it was killed.
 func start(t testing.TB, dir, url string, count int, before bool, verb string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %d %v %s", childVar, dir, url, count, before, verb))
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", fmt.Sprintf("%s=%s %s %d %v %s", childVar, dir, url, count, before, verb))
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -204,7 +204,8 @@ func TestKill(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	for killed, releases := 0, 0; killed < *kills; releases++ {
 		w, dir := newWorld(t), t.TempDir()
-		w.hangs(func(method, _ string) bool { return rnd.IntN(12) == 0 }) // the act happens, the answer never comes
+		dice := rand.New(rand.NewPCG(seed, uint64(releases)))
+		w.hangs(func(method, _ string) bool { return dice.IntN(12) == 0 }) // the act happens, the answer never comes
 		for {
 			cmd := start(t, dir, w.URL, 0, false, "run")
 			timer := time.AfterFunc(time.Duration(5+rnd.IntN(60))*time.Millisecond, func() { cmd.Process.Kill() })
@@ -239,19 +240,21 @@ func TestTwoAtOnce(t *testing.T) {
 		if err1 != nil && err2 != nil {
 			t.Fatal("both lost:", err1, err2)
 		}
-		for name, n := range w.created {
+		things, created := w.now()
+		for name, n := range created {
 			if n != 1 {
 				t.Errorf("%s was made %d times", name, n)
 			}
 		}
 		for _, dir := range []string{a, b} { // an unwinding takes nothing away that the other made, nor what is public
-			before := maps.Clone(w.things)
+			before := things
 			start(t, dir, w.URL, 0, false, "unwind").Wait()
 			for name, th := range before {
 				if _, there := w.has(name); !there && th.Marker != runOf(t, dir) {
 					t.Errorf("unwinding took %s away, which it had not made", name)
 				}
 			}
+			things, _ = w.now()
 		}
 	}
 }

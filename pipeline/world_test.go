@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -77,6 +78,13 @@ func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	rw.WriteHeader(code)
 	json.NewEncoder(rw).Encode(th)
+}
+
+// now returns copies of what there is and of how often each was made.
+func (w *world) now() (things map[string]thing, created map[string]int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.things), maps.Clone(w.created)
 }
 
 func (w *world) has(name string) (thing, bool) {
