@@ -11,7 +11,7 @@ import (
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
 
-// probed is an outward step without undo, bare one with neither probe nor undo, undoer one with undo only.
+// undoer is a step with undo and without probe.
 type undoer struct{ step }
 
 func (undoer) Undo(context.Context, *pipeline.Workspace, pipeline.Receipt) error { return nil }

@@ -163,7 +163,7 @@ func (p *project) run(ctx context.Context) (*pipeline.Survey, error) {
 		return nil, err
 	}
 	defer j.Close()
-	o := pipeline.Options{Journal: j, Dirs: p.dirs(), Jobs: max(2, runtime.GOMAXPROCS(0))}
+	o := pipeline.Options{Journal: j, Dirs: p.dirs(), Jobs: runtime.GOMAXPROCS(0)} // so builds with another GOMAXPROCS also have another number of jobs
 	err = plan.Run(ctx, o)
 	s, serr := plan.Survey(o)
 	return s, errors.Join(err, serr)
