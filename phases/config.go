@@ -4,7 +4,9 @@ import (
 	"github.com/imrightguy/slipway/phases/build"
 	"github.com/imrightguy/slipway/phases/build/bundle"
 	"github.com/imrightguy/slipway/phases/build/component"
+	"github.com/imrightguy/slipway/phases/build/requirement"
 	"github.com/imrightguy/slipway/phases/build/version"
+	"github.com/imrightguy/slipway/phases/internal/size"
 	"github.com/imrightguy/slipway/templates"
 )
 
@@ -16,14 +18,22 @@ type Config struct {
 	About About `yaml:"about,omitempty"`
 	// Version says where the version stands.
 	Version version.Config `yaml:"version" jsonschema:"required"`
-	// Requires are programs that have to be there, each with the range of versions that will do, like ">=1.26".
-	Requires map[string]string `yaml:"requires,omitempty"`
+	// Requires are programs that have to be there before anything is built, each with the range of versions that will do,
+	// like ">=1.26", or with keys.
+	Requires map[string]requirement.Config `yaml:"requires,omitempty"`
+	// Disk is the room that has to be there on the disk before anything is built, like 2GB.
+	Disk size.Bytes `yaml:"disk,omitempty" jsonschema:"oneof_type=string;integer"`
 	// Components are what is built, by name.
 	Components map[string]component.Config `yaml:"components,omitempty"`
 	// Bundles are the trees of files that packages are made of, by name.
 	Bundles map[string]bundle.Config `yaml:"bundles" jsonschema:"required"`
 	// Packages are what is released, each of one format.
 	Packages []build.Package `yaml:"packages" jsonschema:"required"`
+	// Checks are the project's own, by name: texts and files of the commit, or programs that are run.
+	Checks map[string]build.Check `yaml:"checks,omitempty"`
+	// Judges are tools of distributions that judge the packages: lintian, dpkg, desktop-file-validate, appstreamcli, makepkg
+	// and pacman. One that is missing leaves its check unknown, which does not pass.
+	Judges []string `yaml:"judges,omitempty"`
 	// Gates say what has to hold before a release goes on.
 	Gates Gates `yaml:"gates,omitempty"`
 	// Approvers are the public keys of the people who may approve, attest and waive, by role: lines as in a .pub file.
@@ -51,6 +61,20 @@ type About struct {
 type Gates struct {
 	// Build is the gate that packages have to pass. Left out: all checks, and nobody's approval.
 	Build *build.GateConfig `yaml:"build,omitempty"`
+	// Release is the gate of the release phase, after gate build. Left out: there is none.
+	Release *build.GateConfig `yaml:"release,omitempty"`
+	// AUR is the gate of the AUR phase, after gate release. Left out: there is none.
+	AUR *build.GateConfig `yaml:"aur,omitempty"`
+}
+
+type phaseGate struct {
+	phase, title string
+	config       *build.GateConfig
+}
+
+// each lists the gates in their order.
+func (g Gates) each() []phaseGate {
+	return []phaseGate{{"build", build.GateTitle, g.Build}, {"release", "Release Quality", g.Release}, {"aur", "Publication Quality", g.AUR}}
 }
 
 // Risk is something that may go wrong with a release.

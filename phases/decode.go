@@ -38,15 +38,18 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	if u, ok := reflect.TypeAssert[yaml.BytesUnmarshaler](v.Addr()); ok {
-		if _, scalar := n.(ast.ScalarNode); !scalar {
+	// A type that reads a single value by itself may have a long form, too, which is read like any other.
+	_, scalar := n.(ast.ScalarNode)
+	long := !scalar && (v.Kind() == reflect.Struct || v.Kind() == reflect.Slice)
+	if u, ok := reflect.TypeAssert[yaml.BytesUnmarshaler](v.Addr()); ok && !long {
+		if !scalar {
 			d.mismatch(n, "a single value", path)
 		} else if err := u.UnmarshalYAML([]byte(n.String())); err != nil {
 			d.fail(at, "", "%s: %s", path, message(err.Error()))
 		}
 		return
 	}
-	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok && !long {
 		if text, ok := d.text(n, path); ok {
 			if err := u.UnmarshalText([]byte(text)); err != nil {
 				d.fail(at, "", "%s: %s", path, message(err.Error()))
@@ -142,13 +145,19 @@ func (d *decoder) field(v reflect.Value, path string, only []string) func(string
 	}
 }
 
-// fieldsOf are the fields of a struct by their keys.
+// fieldsOf are the fields of a struct by their keys, those of inlined structs among them.
 func fieldsOf(t reflect.Type) map[string]reflect.StructField {
 	fields := map[string]reflect.StructField{}
 	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if f.IsExported() && name != "" && name != "-" {
 			fields[name] = f
+		}
+		if options == "inline" {
+			for name, inner := range fieldsOf(f.Type) {
+				inner.Index = append(slices.Clone(f.Index), inner.Index...)
+				fields[name] = inner
+			}
 		}
 	}
 	return fields
@@ -190,9 +199,13 @@ var packageType = reflect.TypeFor[build.Package]()
 // packageKeys are the keys that a package has, by its format. Validation of package build refuses the others too, where
 // they have a value.
 var packageKeys = map[string][]string{
-	build.FormatTarball: {"name", "format", "bundle"},
+	build.FormatTarball: {"name", "format", "bundle", "size"},
+	build.FormatAppImage: {
+		"name", "format", "bundle", "size", "description", "compression", "update_information", "runtime", "sign", "desktop", "icon", "program",
+		"categories",
+	},
 	build.FormatDeb: {
-		"name", "format", "bundle", "maintainer", "description", "homepage", "license", "copyright", "section", "priority", "compression",
+		"name", "format", "bundle", "size", "maintainer", "description", "homepage", "license", "copyright", "section", "priority", "compression",
 		"revision", "epoch", "depends", "recommends", "suggests", "conflicts", "breaks", "replaces", "provides",
 	},
 	build.FormatAUR: {

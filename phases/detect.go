@@ -70,9 +70,9 @@ type repositoryKind struct {
 var kinds = []repositoryKind{
 	{"Flutter", "pubspec.yaml", byLine(`(?m)^name:[ \t]*["']?([^\s"'#]+)`), fillFlutter},
 	{"Go", "go.mod", moduleName, fillGo},
-	{"Rust", "Cargo.toml", byLine(`(?ms)^\[package\][^\[]*?^name[ \t]*=[ \t]*["']([^"'\n]+)["']`), fillPrebuilt},
-	{"Node", "package.json", packageName, fillPrebuilt},
-	{"Python", "pyproject.toml", byLine(`(?ms)^\[(?:project|tool\.poetry)\][^\[]*?^name[ \t]*=[ \t]*["']([^"'\n]+)["']`), fillPrebuilt},
+	{"Rust", "Cargo.toml", byLine(`(?ms)^\[package\][^\[]*?^name[ \t]*=[ \t]*["']([^"'\n]+)["']`), fillRust},
+	{"Node", "package.json", packageName, fillNode},
+	{"Python", "pyproject.toml", byLine(`(?ms)^\[(?:project|tool\.poetry)\][^\[]*?^name[ \t]*=[ \t]*["']([^"'\n]+)["']`), fillPython},
 }
 
 func byLine(pattern string) func(string) string {
@@ -136,6 +136,7 @@ func detect(f folder) templates.Release {
 	}
 	r.Arch = []string{"amd64"}
 	fill(f, text, &r)
+	f.carriers(&r)
 	if file := f.first("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING", "UNLICENSE"); file != "" {
 		t, _ := f.read(file)
 		r.License, r.LicenseFile = licenseOf(t), file
@@ -164,21 +165,10 @@ func packageNameOf(name string) string {
 	return strings.TrimRight(name, ".-")
 }
 
-// fillFlutter takes the bundle, since there is no builder for it.
-func fillFlutter(_ folder, _ string, r *templates.Release) {
-	r.Components = []templates.ReleaseComponent{{Name: r.Project, Builder: "prebuilt", Path: "prebuilt/" + r.Project}}
-	r.Tree = true
-	r.Todo = append(r.Todo, "components: there is no flutter builder yet; commit the folder that flutter build linux --release made, build/linux/x64/release/bundle, as prebuilt/"+r.Project)
-}
-
 // fillPrebuilt takes one program.
 func fillPrebuilt(_ folder, _ string, r *templates.Release) {
 	r.Components = []templates.ReleaseComponent{{Name: r.Project, Builder: "prebuilt", Path: "prebuilt/" + r.Project}}
-	why := "there is no builder for " + r.Kind + " repositories yet"
-	if r.Kind == "plain" || r.Kind == "Go" {
-		why = "no program to build was found"
-	}
-	r.Todo = append(r.Todo, "components: "+why+"; commit the program as prebuilt/"+r.Project+", or say another path")
+	r.Todo = append(r.Todo, "components: no program to build was found; commit it as prebuilt/"+r.Project+", or say another path; builder: command runs a program that makes it")
 }
 
 // fillGo takes every main package at the root and in cmd.

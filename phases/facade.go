@@ -1,6 +1,8 @@
 package phases
 
 import (
+	"github.com/imrightguy/slipway/phases/build/judge"
+	"github.com/imrightguy/slipway/phases/build/requirement"
 	"github.com/imrightguy/slipway/phases/internal/approval"
 	"github.com/imrightguy/slipway/phases/internal/carrier"
 	"github.com/imrightguy/slipway/phases/internal/repo"
@@ -22,7 +24,7 @@ type (
 	Approvers = approval.Verifier
 )
 
-// The functions of the same name in packages repo, version and approval.
+// The functions of packages repo, version and approval, and what looks at the machine in packages requirement and judge.
 var (
 	OpenRepository = repo.Open
 	ParseVersion   = version.Parse
@@ -31,12 +33,10 @@ var (
 	LoadKey        = approval.LoadKey
 	AgentSigners   = approval.AgentSigners
 	Fingerprint    = approval.Fingerprint
+	ExamineTool    = requirement.Examine
+	ExamineRoom    = requirement.Room
+	ExamineJudges  = judge.Examine
 )
 
 // Verifier knows the people whom the configuration lists as approvers.
 func Verifier(c *Config) (gate.Verifier, error) { return approval.NewVerifier(c.Approvers) }
-
-// VersionAt is [VersionIn] for the files of a commit.
-func VersionAt(c *Config, r *Repository, commit string) (Version, error) {
-	return VersionIn(c, func(path string) ([]byte, error) { return r.File(commit, path) })
-}

@@ -2,6 +2,7 @@ package phases
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,15 +44,44 @@ var repositories = map[string]map[string]string{
 		"package.json": `{"name": "web", "version": "9.9.9"}`,
 	},
 	"flutter": {
-		"pubspec.yaml": "name: cloudtolocalllm # the app\nversion: 3.2.1+1\n", "package.json": "{}", "LICENSE": "Apache License\nVersion 2.0, January 2004",
+		"pubspec.yaml":  "name: cloudtolocalllm # the app\nversion: 3.2.1+1\nenvironment:\n  sdk: '>=3.5.0 <4.0.0'\n  flutter: \">=3.24.0\"\n",
+		"package.json":  "{}",
+		"LICENSE":       "Apache License\nVersion 2.0, January 2004",
+		"lib/main.dart": "void main() {}\n", "lib/config/app_config.dart": "class AppConfig {\n  static const String appVersion = '3.2.1';\n}\n",
+		"assets/version.json":      `{"version": "3.2.1", "build_number": "1", "build_date": "2026-01-01T00:00:00Z", "git_commit": "unknown"}`,
+		"aur-package/PKGBUILD":     "pkgname=cloudtolocalllm-desktop\npkgver=3.2.1\npkgrel=1\n",
+		"aur-package/.SRCINFO":     "pkgbase = cloudtolocalllm-desktop\n\tpkgver = 3.2.0\n\tpkgrel = 1\n\npkgname = cloudtolocalllm-desktop\n",
+		"api-backend/package.json": `{"name": "api", "version": "3.2.1"}`, "build/version.json": `{"version": "3.2.1"}`, ".dart_tool/version.json": `{"version": "3.2.1"}`,
+		"linux/CMakeLists.txt":   "cmake_minimum_required(VERSION 3.13)\nset(BINARY_NAME \"cloudtolocalllm\")\n",
+		"linux/my-app.desktop":   "[Desktop Entry]\nType=Application\nExec=cloudtolocalllm\nIcon=cloudtolocalllm\n",
+		"linux/broken.desktop":   "text",
+		"linux/icons/app-64.png": png(64, 64), "linux/icons/app-128.png": png(128, 128), "linux/icons/text.png": "no image", "assets/images/app_icon.png": png(128, 128),
+		"assets/images/photo.png": png(256, 256), "linux/icons/wide.png": png(48, 32),
 	},
+	"flutter-bare": {"pubspec.yaml": "name: bare_app\nversion: 1.0.0\n"},
 	"node":         {"package.json": `{"name": "@scope/my-tool", "version": "1.2.3"}`, "README": "x", "COPYING": "GNU GENERAL PUBLIC LICENSE\nVersion 3, 29 June 2007"},
+	"node-program": {"package.json": `{"name": "@scope/my-tool", "version": "1.2.3", "bin": {"other": "o.js", "my-tool": "bin/cli.js"}, "engines": {"node": ">=20.1"}}`, "npm-shrinkwrap.json": "{}"},
 	"python":       {"pyproject.toml": "[build-system]\nrequires = []\n\n[project]\nname = \"My_Tool\"\nversion = \"0.3.0\"\n"},
-	"rust":         {"Cargo.toml": "[package]\nname = \"grepper\"\nversion = \"0.3.0\"\nedition = \"2024\"\n", "LICENSE": "nobody knows"},
+	"python-program": {
+		"pyproject.toml":     "[project]\nname = \"My_Tool\"\nversion = \"0.3.0\"\nrequires-python = \">=3.11\"\ndependencies = [\n  \"requests\",\n]\n\n[project.scripts]\nmy-tool = \"my_tool.cli:main\"\n",
+		"src/my_tool/cli.py": "def main(): pass\n",
+	},
+	"python-frozen": {
+		"pyproject.toml": "[project]\nname = \"my_tool\"\nversion = \"0.3.0\"\n",
+		"tray.spec":      "a = Analysis(['main.py'])\nexe = EXE(PYZ(a.pure), a.scripts, name='my-tray')\ncoll = COLLECT(exe, a.binaries, name='my-tray')\n", "other.spec": "Name: rpm\n",
+	},
+	"rust":         {"Cargo.toml": "[package]\nname = \"grepper\"\nversion = \"0.3.0\"\nedition = \"2024\"\nrust-version = \"1.85\"\n", "src/main.rs": "fn main() {}\n", "LICENSE": "nobody knows"},
+	"rust-library": {"Cargo.toml": "[package]\nname = \"lib\"\nversion = \"0.3.0\"\n", "src/lib.rs": ""},
 	"plain":        {"script.sh": "#!/bin/sh\n"},
 	"empty":        {},
 	"go-library":   {"go.mod": "module example.com/lib\n", "lib.go": "package lib\n"},
 	"rust-no-name": {"Cargo.toml": "[workspace]\nmembers = []\n"},
+}
+
+// png is the beginning of an image of that size.
+func png(width, height uint32) string {
+	b := binary.BigEndian.AppendUint32([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), width)
+	return string(binary.BigEndian.AppendUint32(b, height)) + "\x08\x06\x00\x00\x00"
 }
 
 // TestInit makes a release.yaml for each kind of repository; Load and Validate accept it, and so does the schema.
@@ -98,6 +128,11 @@ func TestInit_Hostile(t *testing.T) {
 			{"Cargo.toml": "[package]\nname = \"" + name + "\"\nversion = \"1.0.0\"\n"},
 			{"pyproject.toml": "[project]\nname = '" + name + "'\n"},
 			{"go.mod": "module example.com/" + name + "\n", "main.go": "package main"},
+			{"pubspec.yaml": "name: app\nversion: 1.0.0\n", "linux/CMakeLists.txt": "set(BINARY_NAME \"" + name + "\")\n", "linux/x.desktop": "Exec=x\nIcon=" + name + "\n", "linux/icon.png": png(64, 64)},
+			{"package.json": `{"name": "app", "version": "1.0.0", "bin": {` + quoteJSON(name) + `: "x.js"}, "engines": {"node": ` + quoteJSON(name) + `}}`},
+			{"Cargo.toml": "[package]\nname = \"app\"\nversion = \"1.0.0\"\nrust-version = \"" + name + "\"\n[[bin]]\nname = \"" + name + "\"\n"},
+			{"pyproject.toml": "[project]\nname = 'app'\nversion = '1.0.0'\nrequires-python = '" + name + "'\n[project.scripts]\n\"" + name + "\" = \"a:b\"\n", "src/a.py": ""},
+			{"pyproject.toml": "[project]\nname = 'app'\nversion = '1.0.0'\n", "x.spec": "Analysis(\nname='" + name + "'"},
 			{"README.md": name, "LICENSE": name},
 		} {
 			got, err := Init(tree(t, "repo", files))
@@ -240,4 +275,28 @@ func TestLicenseOf(t *testing.T) {
 	if err != nil || licenseOf(string(ours)) != "MIT" {
 		t.Errorf("our own: %q, %v", licenseOf(string(ours)), err)
 	}
+}
+
+// FuzzInit: whatever a manifest holds, what is written of it can be read.
+func FuzzInit(f *testing.F) {
+	manifests := []string{"pubspec.yaml", "Cargo.toml", "package.json", "pyproject.toml", "go.mod", "x.spec", "linux/CMakeLists.txt", "linux/x.desktop", "linux/icons/x.png", ".git/config"}
+	f.Add(uint8(0), "name: a\nversion: 1.0.0+1\nenvironment:\n  flutter: '>=3.1'\n")
+	f.Add(uint8(1), "[package]\nname = \"a\"\nrust-version = \"1.1\"\n[[bin]]\nname = \"b\"\n")
+	f.Add(uint8(2), `{"name": "a", "version": "1.0.0", "bin": {"b": "c"}, "engines": {"node": "^1"}}`)
+	f.Add(uint8(3), "[project]\nname = 'a'\nversion = '1'\n[project.scripts]\nb = 'c:d'\n")
+	f.Add(uint8(5), "Analysis(\nname='x'\na = COLLECT(")
+	f.Add(uint8(8), png(64, 64))
+	f.Fuzz(func(t *testing.T, which uint8, text string) {
+		files := map[string]string{"pubspec.yaml": "name: app\nversion: 1.0.0\n"}
+		name := manifests[int(which)%len(manifests)]
+		if name == "x.spec" {
+			files = map[string]string{"pyproject.toml": "[project]\nname = 'app'\n"}
+		} else if int(which)%len(manifests) < 5 {
+			files = map[string]string{"src/c.py": "", "main.go": "package main"}
+		}
+		files[name] = text
+		if _, err := Init(tree(t, "repo", files)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	})
 }

@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/imrightguy/slipway/phases/build/requirement"
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
@@ -38,7 +39,7 @@ func TestLoad(t *testing.T) {
 		{c.About, About{"patch", "Unified Flutter settings", "Release team"}},
 		{c.Version.Source, "pubspec.yaml"},
 		{c.Version.Carriers, []string{"assets/version.json", "lib/config/app_config.dart"}},
-		{c.Requires, map[string]string{"git": ">=2.30, <4"}},
+		{c.Requires, map[string]requirement.Config{"git": {Range: ">=2.30, <4"}}},
 		{c.Components["tray"].Path, "tray/cloudtolocalllm-tray"},
 		{bundle.Arch, []string{"amd64"}},
 		{bundle.Contents[0].Type, "tree"},

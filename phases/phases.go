@@ -51,12 +51,19 @@ func All(c *Config, repoDir string) ([]pipeline.Phase, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []pipeline.Phase{b}, nil
+	all, before := []pipeline.Phase{b}, build.GateID
+	for _, g := range c.Gates.each()[1:] {
+		if g.config != nil {
+			all, before = append(all, gatePhase{g, b, before}), "gate/"+g.phase
+		}
+	}
+	return all, nil
 }
 
 // build is the part of the configuration that the build phase knows. The maps are its own.
 func (c *Config) build() build.Config {
 	return build.Config{
 		Version: c.Version, Components: maps.Clone(c.Components), Bundles: maps.Clone(c.Bundles), Packages: c.Packages, Gate: c.Gates.Build,
+		Requires: maps.Clone(c.Requires), Disk: c.Disk, Checks: maps.Clone(c.Checks), Judges: c.Judges,
 	}
 }

@@ -50,8 +50,7 @@ func TestAll(t *testing.T) {
 				reported = append(reported, sp.Checks...)
 			}
 			slices.Sort(reported)
-			v := &validation{c: c}
-			if want := slices.Sorted(slices.Values(v.checks())); !slices.Equal(slices.Compact(reported), want) {
+			if want := slices.Sorted(slices.Values(c.build().Reported())); !slices.Equal(slices.Compact(reported), want) {
 				t.Errorf("the plan reports %v, Validate knows %v", slices.Compact(reported), want)
 			}
 			if last := p.Specs[len(p.Specs)-1].ID; last != "gate/build" {

@@ -1,23 +1,16 @@
 package phases
 
-import (
-	"fmt"
-
-	"github.com/imrightguy/slipway/phases/build/version"
-	"github.com/imrightguy/slipway/phases/internal/carrier"
-)
+import "github.com/imrightguy/slipway/phases/build/version"
 
 // Change is what [Bump] did.
 type Change = version.Change
 
-// VersionIn reads the version that the source of truth says. Content gives what files hold, by slash-separated path.
-func VersionIn(c *Config, content func(path string) ([]byte, error)) (Version, error) {
-	text, err := content(c.Version.Source)
-	if err != nil {
-		return Version{}, fmt.Errorf("cannot find out the version: %w", err)
-	}
-	v, _, err := carrier.Source(c.Version.Source, text)
-	return v, err
+// NextError says that [Bump] was asked for a version that does not follow.
+type NextError = version.NextError
+
+// VersionAt reads the version that the source of truth says at a commit.
+func VersionAt(c *Config, r *Repository, commit string) (Version, error) {
+	return version.Read(c.Version, version.At(r, commit))
 }
 
 // DriftIn compares the source of truth with all carriers in the working tree in folder root. The drift is where they

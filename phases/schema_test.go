@@ -18,6 +18,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/imrightguy/slipway/phases/build"
+	"github.com/imrightguy/slipway/phases/internal/size"
 	"github.com/invopop/jsonschema"
 )
 
@@ -27,9 +28,10 @@ const modulePath = "github.com/imrightguy/slipway"
 
 // needed are the keys that a package cannot be without, by its format.
 var needed = map[string][]string{
-	build.FormatTarball: {"name", "format", "bundle"},
-	build.FormatDeb:     {"name", "format", "bundle", "section", "maintainer", "description", "homepage", "license"},
-	build.FormatAUR:     {"name", "format", "from", "maintainer", "description", "homepage", "license", "url"},
+	build.FormatTarball:  {"name", "format", "bundle"},
+	build.FormatDeb:      {"name", "format", "bundle", "section", "maintainer", "description", "homepage", "license"},
+	build.FormatAppImage: {"name", "format", "bundle"},
+	build.FormatAUR:      {"name", "format", "from", "maintainer", "description", "homepage", "license", "url"},
 }
 
 // generate makes the schema of the types and the comments in the sources.
@@ -82,6 +84,11 @@ func generate(t *testing.T) []byte {
 		name := "Package-" + format
 		s.Definitions[name] = one
 		union.OneOf = append(union.OneOf, &jsonschema.Schema{Ref: "#/$defs/" + name})
+	}
+	for name, shorter := range map[string]string{"Requirement": "A range of versions.", "Host": "The name of a profile."} {
+		object := *s.Definitions[name]
+		s.Definitions[name] = &jsonschema.Schema{Description: object.Description, OneOf: []*jsonschema.Schema{{Type: "string", Description: shorter}, &object}}
+		object.Description = ""
 	}
 	packages, _ := s.Properties.Get("packages")
 	packages.Items = union
@@ -206,6 +213,10 @@ func TestSchema_Keys(t *testing.T) {
 				v.SetInt(1)
 			case reflect.Slice:
 				v.Set(reflect.ValueOf([]string{"x"}))
+			case reflect.Pointer:
+				v.Set(reflect.New(v.Type().Elem()))
+			case reflect.Struct:
+				v.Set(reflect.ValueOf(size.Band{Min: 1}))
 			}
 			err := build.Config{Packages: []build.Package{p.Interface().(build.Package)}}.Validate()
 			if foreign := strings.Contains(err.Error(), key+" is not a key of format"); foreign == slices.Contains(list, key) {

@@ -8,11 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/Masterminds/semver/v3"
 	"github.com/imrightguy/slipway/phases/build"
 	"github.com/imrightguy/slipway/phases/build/aur"
-	"github.com/imrightguy/slipway/phases/build/inspect"
 	"github.com/imrightguy/slipway/phases/build/tarball"
+	"github.com/imrightguy/slipway/phases/build/version"
 	"github.com/imrightguy/slipway/phases/internal/approval"
 	"github.com/imrightguy/slipway/phases/internal/carrier"
 	"github.com/imrightguy/slipway/phases/internal/repo"
@@ -29,12 +28,11 @@ func (c *Config) Validate() error {
 	}
 	v.texts()
 	v.version()
-	v.requires()
 	v.add(c.build().Validate())
 	v.expansions()
 	v.aur()
 	v.roles()
-	v.gate()
+	v.gates()
 	return v.errs.or()
 }
 
@@ -110,7 +108,6 @@ func flatten(prefix string, err error) (texts []string) {
 var (
 	projectRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 	roleRE    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
-	toolRE    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
 )
 
 // maxTitle is the length of the longest text that stands in one line of a tracker, in bytes.
@@ -165,7 +162,7 @@ func (v *validation) version() {
 	file := func(path, name string) {
 		switch err := carrier.Known(name); {
 		case name == "":
-			v.bad(path, "VERSION, pubspec.yaml and package.json are such files", "want a file that says the version")
+			v.bad(path, "VERSION, pubspec.yaml and package.json are such files; tag stands for the tag of the commit", "want a file that says the version")
 		case !fs.ValidPath(name) || name == "." || strings.Contains(name, `\`):
 			v.bad(path, "", "want a clean path in the repository, found %s", quote(name))
 		case err != nil:
@@ -175,7 +172,9 @@ func (v *validation) version() {
 		}
 		seen[name] = true
 	}
-	file("version.source", v.c.Version.Source)
+	if v.c.Version.Source != version.Tag {
+		file("version.source", v.c.Version.Source)
+	}
 	for i, name := range v.c.Version.Carriers {
 		file(fmt.Sprintf("version.carriers[%d]", i), name)
 	}
@@ -184,19 +183,6 @@ func (v *validation) version() {
 	}
 	if err := v.c.Version.Validate(); err != nil && len(v.errs) == before {
 		v.bad("version", "", "%v", err)
-	}
-}
-
-// requires looks at the ranges of versions.
-func (v *validation) requires() {
-	for _, tool := range slices.Sorted(maps.Keys(v.c.Requires)) {
-		path, want := join("requires", tool), v.c.Requires[tool]
-		if !toolRE.MatchString(tool) {
-			v.bad(path, "", "want the name of a program, found %s", quote(tool))
-		}
-		if _, err := semver.NewConstraint(want); err != nil || len(want) > 100 || strings.TrimSpace(want) == "" {
-			v.bad(path, "", "want a range of versions like \">=1.26\", found %s", quote(want))
-		}
 	}
 }
 
@@ -210,10 +196,10 @@ func (v *validation) expansions() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.c.Components)) {
 		path := join("components", name)
-		for i, flag := range v.c.Components[name].Ldflags {
-			check(fmt.Sprintf("%s.ldflags[%d]", path, i), flag)
+		texts := v.c.Components[name].Texts()
+		for _, key := range slices.Sorted(maps.Keys(texts)) {
+			check(path+"."+key, texts[key])
 		}
-		check(path+".path", v.c.Components[name].Path)
 	}
 }
 
@@ -293,20 +279,25 @@ func (v *validation) role(path, role string) {
 	}
 }
 
-// gate looks at what the gate of the build phase asks.
-func (v *validation) gate() {
-	g := v.c.Gates.Build
-	if g == nil {
-		return
+// gates looks at what the gates ask.
+func (v *validation) gates() {
+	checks := v.c.build().Reported()
+	for _, g := range v.c.Gates.each() {
+		if g.config != nil {
+			v.gate("gates."+g.phase, g.config, checks)
+		}
 	}
-	v.line("gates.build.title", g.Title, false)
+}
+
+// gate looks at what one gate asks.
+func (v *validation) gate(at string, g *build.GateConfig, checks []string) {
+	v.line(at+".title", g.Title, false)
 	if g.Approve != "" {
-		v.role("gates.build.approve", g.Approve)
+		v.role(at+".approve", g.Approve)
 	}
-	checks := v.checks()
 	titles := map[string]bool{}
 	for i, cr := range g.Criteria {
-		path := fmt.Sprintf("gates.build.criteria[%d]", i)
+		path := fmt.Sprintf("%s.criteria[%d]", at, i)
 		switch {
 		case (cr.Check == "") == (cr.Attest == ""):
 			v.bad(path, "", "want check, or attest and by")
@@ -336,19 +327,4 @@ func (v *validation) gate() {
 		}
 		titles[title] = true
 	}
-}
-
-// checks lists the checks that the plan of the packages has.
-func (v *validation) checks() []string {
-	has := func(formats ...string) bool {
-		return slices.ContainsFunc(v.c.Packages, func(p build.Package) bool { return slices.Contains(formats, p.Format) })
-	}
-	checks := []string{"version"}
-	if has(build.FormatTarball, build.FormatDeb) {
-		checks = append(checks, inspect.Contents, inspect.Checksums)
-	}
-	if has(build.FormatAUR) {
-		checks = append(checks, inspect.AUR)
-	}
-	return checks
 }

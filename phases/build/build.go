@@ -1,14 +1,19 @@
 // Package build is the first phase of a release: from the version commit to finished, inspected packages and the gate
 // that they must pass.
 //
+//	build/requirements                 the programs and the room on the disk that the build needs
 //	build/version                      the version commit, and a clean checkout of it
 //	build/component/NAME/ARCH          programs
 //	build/bundle/NAME/ARCH             the tree of files that packages are made of, as below /usr
 //	build/tarball/NAME/ARCH            NAME-VERSION-MACHINE.tar.gz
 //	build/deb/NAME/ARCH                NAME_VERSION_ARCH.deb
+//	build/appimage/NAME/ARCH           NAME-VERSION-MACHINE.AppImage, and its .zsync
 //	build/aur/NAME                     aur/NAME/PKGBUILD, .SRCINFO and LICENSE
 //	build/checksums                    SHA256SUMS and FILE.sha256
-//	build/inspect/FILE                 each of them opened again: checks contents, checksums, aur
+//	build/inspect/bundle/NAME/ARCH     what release.yaml asks of a bundle
+//	build/inspect/FILE                 each package opened again: the same, and that it holds its bundle
+//	build/check/NAME                   checks of the source texts, and programs that are run
+//	build/judge/JUDGE/FILE             the distributions' own tools
 //	gate/build
 //
 // Nothing here reaches beyond this machine.
@@ -21,12 +26,17 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/imrightguy/slipway/phases/build/appimage"
 	"github.com/imrightguy/slipway/phases/build/aur"
 	"github.com/imrightguy/slipway/phases/build/bundle"
 	"github.com/imrightguy/slipway/phases/build/checksum"
+	"github.com/imrightguy/slipway/phases/build/command"
 	"github.com/imrightguy/slipway/phases/build/component"
 	"github.com/imrightguy/slipway/phases/build/deb"
 	"github.com/imrightguy/slipway/phases/build/inspect"
+	"github.com/imrightguy/slipway/phases/build/judge"
+	"github.com/imrightguy/slipway/phases/build/requirement"
+	"github.com/imrightguy/slipway/phases/build/source"
 	"github.com/imrightguy/slipway/phases/build/tarball"
 	stepversion "github.com/imrightguy/slipway/phases/build/version"
 	"github.com/imrightguy/slipway/phases/internal/version"
@@ -36,8 +46,11 @@ import (
 // Name is the phase's name.
 const Name = "build"
 
-// GateID is the ID of the phase's gate.
-const GateID = "gate/" + Name
+// GateID is the ID of the phase's gate, GateTitle its name where release.yaml gives it none.
+const (
+	GateID    = "gate/" + Name
+	GateTitle = "Build Quality"
+)
 
 // New returns the phase for the repository in repoDir, an absolute path. The error joins one for each fault of the
 // configuration.
@@ -70,8 +83,12 @@ func (p *phase) Plan(_ context.Context, env *pipeline.Env) ([]pipeline.Step, err
 	if err != nil {
 		return nil, err
 	}
+	var ready []string // what has to be done before anything is built
+	if len(p.cfg.Requires) > 0 || p.cfg.Disk > 0 {
+		steps, ready = append([]pipeline.Step{requirement.Step(p.cfg.Requires, p.cfg.Disk)}, steps...), []string{requirement.ID}
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.cfg.Components)) {
-		made, err := component.Steps(name, p.cfg.Components[name], env)
+		made, err := component.Steps(name, p.cfg.Components[name], env, ready...)
 		if err != nil {
 			return nil, err
 		}
@@ -89,18 +106,57 @@ func (p *phase) Plan(_ context.Context, env *pipeline.Env) ([]pipeline.Step, err
 		return nil, err
 	}
 	steps = append(steps, made...)
+	if made, err = p.checks(ready); err != nil {
+		return nil, err
+	}
+	steps = append(steps, made...)
 	g, err := p.gate(steps)
 	return append(steps, g), err
 }
 
-// packages plans the packages in the order of release.yaml, then their checksums, then the inspections.
+// checks plans the project's own checks.
+func (p *phase) checks(ready []string) ([]pipeline.Step, error) {
+	var steps []pipeline.Step
+	for _, name := range slices.Sorted(maps.Keys(p.cfg.Checks)) {
+		c := p.cfg.Checks[name]
+		if !c.isCommand() {
+			steps = append(steps, source.Step(name, c.Texts))
+			continue
+		}
+		arches, err := p.cfg.archesOf(c)
+		if err != nil {
+			return nil, fmt.Errorf("checks.%s: %w", name, err)
+		}
+		steps = append(steps, command.Step(name, c.Run, arches, ready...))
+	}
+	return steps, nil
+}
+
+// packages plans the packages in the order of release.yaml, then their checksums, then the inspections, then the judges.
 func (p *phase) packages(env *pipeline.Env, v version.Version) ([]pipeline.Step, error) {
-	var steps, inspections []pipeline.Step
+	var steps, inspections, judges []pipeline.Step
 	var files []checksum.Package
-	add := func(step, inspection pipeline.Step, file string) {
+	judged := func(subject judge.Subject, step func(name string) pipeline.Step) {
+		for _, name := range p.cfg.Judges {
+			if judge.Of(name) == subject {
+				judges = append(judges, step(name))
+			}
+		}
+	}
+	add := func(step, inspection pipeline.Step, made ...string) {
 		steps, inspections = append(steps, step), append(inspections, inspection)
-		if file != "" {
+		for _, file := range made {
 			files = append(files, checksum.Package{Artifact: file, Step: step.Spec().ID})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.cfg.Bundles)) {
+		arches, err := p.cfg.Bundles[name].Targets(p.cfg.Components)
+		if err != nil {
+			return nil, err
+		}
+		for _, goarch := range arches {
+			inspections = append(inspections, inspect.Bundle(name, goarch, p.cfg.Bundles[name]))
+			judged(judge.Bundles, func(tool string) pipeline.Step { return judge.Bundle(tool, name, goarch) })
 		}
 	}
 	var last, lastInspections []pipeline.Step // AUR packages, which are made of the others
@@ -111,31 +167,43 @@ func (p *phase) packages(env *pipeline.Env, v version.Version) ([]pipeline.Step,
 				return nil, err
 			}
 			last, lastInspections = append(last, aur.Step(c)), append(lastInspections, inspect.AURFiles(c))
+			judged(judge.AURs, func(tool string) pipeline.Step { return judge.AUR(tool, c) })
 			continue
 		}
-		arches, err := p.cfg.Bundles[pkg.Bundle].Targets(p.cfg.Components)
+		of := p.cfg.Bundles[pkg.Bundle]
+		arches, err := of.Targets(p.cfg.Components)
 		if err != nil {
 			return nil, err
 		}
+		rules := inspect.Rules{Bundle: of, Size: pkg.Size}
 		for _, goarch := range arches {
-			if pkg.Format == FormatDeb {
+			switch pkg.Format {
+			case FormatTarball:
+				c := tarball.Config{Name: pkg.Name, Bundle: pkg.Bundle, Version: v.Release(), Arch: goarch}
+				add(tarball.Step(c), inspect.Tarball(c, rules), c.File())
+			case FormatDeb:
 				c := pkg.deb()
 				c.Version, c.Upstream, c.Arch = v.Release(), v.Deb(), goarch
 				if err := c.Validate(); err != nil {
 					return nil, fmt.Errorf("package %s: %w", pkg.Name, err)
 				}
-				add(deb.Step(c), inspect.Deb(c), c.File())
-				continue
+				add(deb.Step(c), inspect.Deb(c, rules), c.File())
+				judged(judge.Debs, func(tool string) pipeline.Step { return judge.Deb(tool, c) })
+			case FormatAppImage:
+				c := pkg.appImage()
+				c.Version, c.Arch = v.Release(), goarch
+				if err := c.Validate(); err != nil {
+					return nil, fmt.Errorf("package %s: %w", pkg.Name, err)
+				}
+				add(appimage.Step(c), inspect.AppImage(c, rules), c.Outputs()...)
 			}
-			c := tarball.Config{Name: pkg.Name, Bundle: pkg.Bundle, Version: v.Release(), Arch: goarch}
-			add(tarball.Step(c), inspect.Tarball(c), c.File())
 		}
 	}
 	steps = append(steps, last...)
 	if len(files) > 0 {
 		steps, inspections = append(steps, checksum.Step(files)), append(inspections, inspect.ChecksumFiles(files))
 	}
-	return slices.Concat(steps, inspections, lastInspections), nil
+	return slices.Concat(steps, inspections, lastInspections, judges), nil
 }
 
 func (p *phase) aur(env *pipeline.Env, v version.Version, pkg Package) (aur.Config, error) {
@@ -160,22 +228,21 @@ func (p *phase) aur(env *pipeline.Env, v version.Version, pkg Package) (aur.Conf
 
 // gate reads all that reports a check.
 func (p *phase) gate(steps []pipeline.Step) (pipeline.Step, error) {
-	var needs, checks []string
-	for _, s := range steps {
-		sp := s.Spec()
-		if len(sp.Checks) == 0 {
-			continue
-		}
-		needs = append(needs, sp.ID)
-		for _, c := range sp.Checks {
-			if !slices.Contains(checks, c) {
-				checks = append(checks, c)
-			}
-		}
-	}
-	g, err := p.cfg.Gate.Gate(GateID, "Build Quality", checks)
+	needs, _ := Reports(steps)
+	g, err := p.cfg.Gate.Gate(GateID, GateTitle, p.cfg.Reported())
 	if err != nil {
 		return nil, fmt.Errorf("gates.build: %w", err)
 	}
 	return pipeline.NewGate(g, needs...), nil
+}
+
+// Reports lists the steps that report checks, and the names of these.
+func Reports(steps []pipeline.Step) (ids []string, checks []string) {
+	for _, s := range steps {
+		if sp := s.Spec(); len(sp.Checks) > 0 {
+			ids, checks = append(ids, sp.ID), append(checks, sp.Checks...)
+		}
+	}
+	slices.Sort(checks)
+	return ids, slices.Compact(checks)
 }

@@ -43,14 +43,14 @@ func TestBuild(t *testing.T) {
 	f, err := os.Open(p.path("demo-1.2.3-x86_64.tar.gz"))
 	must(t, err)
 	defer f.Close()
-	entries, err := archive.ReadTarGz(t.Context(), f, archive.Limits{Entries: 100, Bytes: 1 << 30})
+	entries, err := archive.ReadTarGz(t.Context(), f, archive.Limits{Entries: 100, Bytes: 1 << 30}, nil)
 	must(t, err)
 	golden(t, "tarball", listing(entries))
 
 	d, err := os.Open(p.path("demo_1.2.3_arm64.deb"))
 	must(t, err)
 	defer d.Close()
-	pkg, err := archive.ReadDeb(t.Context(), d, archive.Limits{Entries: 100, Bytes: 1 << 30})
+	pkg, err := archive.ReadDeb(t.Context(), d, archive.Limits{Entries: 100, Bytes: 1 << 30}, nil)
 	must(t, err)
 	text := listing(pkg.Members) + listing(pkg.Entries)
 	for _, field := range pkg.Control {
@@ -232,11 +232,12 @@ func TestGate(t *testing.T) {
 	}
 	g, err := gateOf(nil)
 	must(t, err)
+	const all = "version contents checksums paths text modes libraries versions icons desktop aur"
 	var titles []string
 	for _, c := range g.Criteria {
 		titles = append(titles, c.Title)
 	}
-	if g.ID != "gate/build" || g.Title != "Build Quality" || g.Approve != "" || strings.Join(titles, " ") != "version contents checksums aur" {
+	if g.ID != "gate/build" || g.Title != "Build Quality" || g.Approve != "" || strings.Join(titles, " ") != all {
 		t.Errorf("the default gate is %+v", g.Gate)
 	}
 	g, err = gateOf(&GateConfig{Title: "T", Approve: "lead", Criteria: []Criterion{{Check: "contents", Title: "C"}, {Attest: "it looks good", By: "tester"}}})
@@ -245,12 +246,12 @@ func TestGate(t *testing.T) {
 		t.Errorf("got %+v", g.Gate)
 	}
 	for want, c := range map[string]Criterion{
-		`nothing in the plan reports check "lintian"; want one of version, contents, checksums, aur`: {Check: "lintian"},
-		"criteria[0]: attest: and by: go together":                                                   {Attest: "x"},
-		"criteria[0]: attest: and by: go together ":                                                  {By: "x", Check: "contents"},
-		"criteria[0]: a statement is its own title":                                                  {Attest: "x", By: "y", Title: "z"},
-		"criteria[0]: want check, or attest and by":                                                  {Title: "x"},
-		"criteria[0]: want check, or attest and by ":                                                 {Check: "contents", Attest: "x", By: "y"},
+		`nothing in the plan reports check "lintian"; want one of `: {Check: "lintian"},
+		"criteria[0]: attest: and by: go together":                  {Attest: "x"},
+		"criteria[0]: attest: and by: go together ":                 {By: "x", Check: "contents"},
+		"criteria[0]: a statement is its own title":                 {Attest: "x", By: "y", Title: "z"},
+		"criteria[0]: want check, or attest and by":                 {Title: "x"},
+		"criteria[0]: want check, or attest and by ":                {Check: "contents", Attest: "x", By: "y"},
 	} {
 		if _, err := gateOf(&GateConfig{Criteria: []Criterion{c}}); err == nil || !strings.Contains(err.Error(), strings.TrimSpace(want)) {
 			t.Errorf("%+v: got %v", c, err)
@@ -261,18 +262,18 @@ func TestGate(t *testing.T) {
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	for want, edit := range map[string]func(*Config){
-		"packages: want at least one":                                func(c *Config) { c.Packages = nil },
-		`packages[0]: format: want tarball, deb or aur, found "rpm"`: func(c *Config) { c.Packages[0].Format = "rpm" },
-		`packages[0]: section is not a key of format tarball`:        func(c *Config) { c.Packages[0].Section = "utils" },
-		"packages[1]: pkgrel is not a key of format deb":             func(c *Config) { c.Packages[1].PkgRel = "1" },
-		"packages[2]: section is not a key of format aur":            func(c *Config) { c.Packages[2].Section = "utils" },
-		`packages[0]: bundle "nope" is not among the bundles`:        func(c *Config) { c.Packages[0].Bundle = "nope" },
-		"packages[0]: bundle: want the name":                         func(c *Config) { c.Packages[0].Bundle = "" },
-		`packages[0]: name: want letters`:                            func(c *Config) { c.Packages[0].Name = "a/b" },
-		`packages[1]: name: want two or more`:                        func(c *Config) { c.Packages[1].Name = "Demo" },
-		`packages[3]: there is another deb named "demo"`:             func(c *Config) { c.Packages = append(c.Packages, c.Packages[1]) },
-		"packages[2]: from: want tarball":                            func(c *Config) { c.Packages[2].From = "" },
-		`packages[2]: from: there is no tarball package "x"`:         func(c *Config) { c.Packages[2].From = "x" },
+		"packages: want at least one":                                          func(c *Config) { c.Packages = nil },
+		`packages[0]: format: want tarball, deb, appimage or aur, found "rpm"`: func(c *Config) { c.Packages[0].Format = "rpm" },
+		`packages[0]: section is not a key of format tarball`:                  func(c *Config) { c.Packages[0].Section = "utils" },
+		"packages[1]: pkgrel is not a key of format deb":                       func(c *Config) { c.Packages[1].PkgRel = "1" },
+		"packages[2]: section is not a key of format aur":                      func(c *Config) { c.Packages[2].Section = "utils" },
+		`packages[0]: bundle "nope" is not among the bundles`:                  func(c *Config) { c.Packages[0].Bundle = "nope" },
+		"packages[0]: bundle: want the name":                                   func(c *Config) { c.Packages[0].Bundle = "" },
+		`packages[0]: name: want letters`:                                      func(c *Config) { c.Packages[0].Name = "a/b" },
+		`packages[1]: name: want two or more`:                                  func(c *Config) { c.Packages[1].Name = "Demo" },
+		`packages[3]: there is another deb named "demo"`:                       func(c *Config) { c.Packages = append(c.Packages, c.Packages[1]) },
+		"packages[2]: from: want tarball":                                      func(c *Config) { c.Packages[2].From = "" },
+		`packages[2]: from: there is no tarball package "x"`:                   func(c *Config) { c.Packages[2].From = "x" },
 		"packages[2]: from: there are several": func(c *Config) {
 			c.Packages = append(c.Packages, Package{Name: "two", Format: "tarball", Bundle: "demo"})
 		},

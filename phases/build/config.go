@@ -4,15 +4,24 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/imrightguy/slipway/phases/build/appimage"
 	"github.com/imrightguy/slipway/phases/build/aur"
 	"github.com/imrightguy/slipway/phases/build/bundle"
+	"github.com/imrightguy/slipway/phases/build/command"
 	"github.com/imrightguy/slipway/phases/build/component"
 	"github.com/imrightguy/slipway/phases/build/deb"
+	"github.com/imrightguy/slipway/phases/build/inspect"
+	"github.com/imrightguy/slipway/phases/build/judge"
+	"github.com/imrightguy/slipway/phases/build/requirement"
+	"github.com/imrightguy/slipway/phases/build/source"
 	"github.com/imrightguy/slipway/phases/build/tarball"
 	"github.com/imrightguy/slipway/phases/build/version"
+	content "github.com/imrightguy/slipway/phases/internal/inspect"
+	"github.com/imrightguy/slipway/phases/internal/size"
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
 
@@ -22,6 +31,10 @@ type Config struct {
 	Components map[string]component.Config
 	Bundles    map[string]bundle.Config
 	Packages   []Package
+	Requires   map[string]requirement.Config // programs, by the names that messages call them
+	Disk       size.Bytes                    // room that has to be there
+	Checks     map[string]Check
+	Judges     []string    // see package judge
 	Gate       *GateConfig // nil: all checks that are planned, and nobody's approval
 }
 
@@ -30,16 +43,18 @@ type Config struct {
 type Package struct {
 	// Name of the package, and the first part of its file's name.
 	Name string `yaml:"name" jsonschema:"required"`
-	// Format is tarball, deb or aur.
-	Format string `yaml:"format" jsonschema:"required,enum=tarball,enum=deb,enum=aur"`
-	// Bundle names the bundle that is packed. Formats tarball and deb.
+	// Format is tarball, deb, appimage or aur.
+	Format string `yaml:"format" jsonschema:"required,enum=tarball,enum=deb,enum=appimage,enum=aur"`
+	// Bundle names the bundle that is packed. Formats tarball, deb and appimage.
 	Bundle string `yaml:"bundle,omitempty"`
+	// Size is how large the file may be, like {min: 120MB, max: 130MB}. Formats tarball, deb and appimage.
+	Size size.Band `yaml:"size,omitempty"`
 	// From is what an AUR package installs: tarball, or the name of a tarball package where there are several.
 	From string `yaml:"from,omitempty"`
 	// Maintainer is "Name <address>". Formats deb and aur.
 	Maintainer string `yaml:"maintainer,omitempty"`
 	// Description: the first line is a synopsis that does not begin with the name; a DEB also needs some sentences after
-	// it. Formats deb and aur.
+	// it. Formats deb, aur and appimage.
 	Description string `yaml:"description,omitempty"`
 	// Homepage of the project. Formats deb and aur.
 	Homepage string `yaml:"homepage,omitempty"`
@@ -51,7 +66,8 @@ type Package struct {
 	Section string `yaml:"section,omitempty"`
 	// Priority in Debian's terms. Left out: optional. Format deb.
 	Priority string `yaml:"priority,omitempty" jsonschema:"enum=required,enum=important,enum=standard,enum=optional"`
-	// Compression of the data: gzip:1 to gzip:9, or xz. Left out: gzip:6. Format deb.
+	// Compression of the data: gzip:1 to gzip:9, or xz; left out: gzip:6. Of an AppImage: small, fast or gzip; left out: a
+	// balance of size and time to start. Formats deb and appimage.
 	Compression string `yaml:"compression,omitempty"`
 	// Revision of the packaging, raised when only the packaging changed. Left out: 1. Format deb.
 	Revision int `yaml:"revision,omitempty" jsonschema:"minimum=1"`
@@ -78,37 +94,66 @@ type Package struct {
 	Replaces []string `yaml:"replaces,omitempty"`
 	// Provides lists names that it also goes by. Left out of an AUR package -bin: the plain name. Formats deb and aur.
 	Provides []string `yaml:"provides,omitempty"`
+	// UpdateInformation says where updaters look for the next version, like
+	// gh-releases-zsync|OWNER|REPOSITORY|latest|NAME-*{{ .Arch }}.AppImage.zsync; a .zsync file is made with it. Format
+	// appimage.
+	UpdateInformation string `yaml:"update_information,omitempty"`
+	// Runtime is an AppImage runtime of your own, for one architecture. Left out: the built-in one. Format appimage.
+	Runtime *appimage.RuntimeConfig `yaml:"runtime,omitempty"`
+	// Sign says with what key it is signed. Left out: it is not. Format appimage.
+	Sign *appimage.SignConfig `yaml:"sign,omitempty"`
+	// Desktop is the path of the desktop entry in the bundle. Left out: the only one. Format appimage.
+	Desktop string `yaml:"desktop,omitempty"`
+	// Icon is the path of the icon in the bundle, PNG or SVG. Left out: the one that the desktop entry names. Format appimage.
+	Icon string `yaml:"icon,omitempty"`
+	// Program is the path in the bundle of what it starts. Left out: what the desktop entry starts. Format appimage.
+	Program string `yaml:"program,omitempty"`
+	// Categories of the desktop entry that is made for a program for terminals. Left out: Utility. Format appimage.
+	Categories []string `yaml:"categories,omitempty"`
 }
 
 // The formats.
 const (
-	FormatTarball = "tarball"
-	FormatDeb     = "deb"
-	FormatAUR     = "aur"
+	FormatTarball  = "tarball"
+	FormatDeb      = "deb"
+	FormatAppImage = "appimage"
+	FormatAUR      = "aur"
 )
+
+// Formats lists them.
+var Formats = []string{FormatTarball, FormatDeb, FormatAppImage, FormatAUR}
 
 // foreign lists the keys that are set and do not concern the package's format, if that is one of ours.
 func (p Package) foreign() []string {
-	if !slices.Contains([]string{FormatTarball, FormatDeb, FormatAUR}, p.Format) {
+	if !slices.Contains(Formats, p.Format) {
 		return nil
 	}
-	both, debOnly, aurOnly := []string{FormatDeb, FormatAUR}, []string{FormatDeb}, []string{FormatAUR}
+	both, debOnly, aurOnly, appImageOnly := []string{FormatDeb, FormatAUR}, []string{FormatDeb}, []string{FormatAUR}, []string{FormatAppImage}
+	files := []string{FormatTarball, FormatDeb, FormatAppImage}
 	var keys []string
 	for _, f := range []struct {
 		key     string
 		set     bool
 		formats []string
 	}{
-		{"bundle", p.Bundle != "", []string{FormatTarball, FormatDeb}},
+		{"bundle", p.Bundle != "", files},
+		{"size", p.Size != size.Band{}, files},
 		{"from", p.From != "", aurOnly},
 		{"maintainer", p.Maintainer != "", both},
-		{"description", p.Description != "", both},
+		{"description", p.Description != "", []string{FormatDeb, FormatAUR, FormatAppImage}},
+		{"update_information", p.UpdateInformation != "", appImageOnly},
+		{"runtime", p.Runtime != nil, appImageOnly},
+		{"sign", p.Sign != nil, appImageOnly},
+		{"desktop", p.Desktop != "", appImageOnly},
+		{"icon", p.Icon != "", appImageOnly},
+		{"program", p.Program != "", appImageOnly},
+		{"categories", p.Categories != nil, appImageOnly},
 		{"homepage", p.Homepage != "", both},
 		{"license", p.License != "", both},
 		{"copyright", p.Copyright != "", debOnly},
 		{"section", p.Section != "", debOnly},
 		{"priority", p.Priority != "", debOnly},
-		{"compression", p.Compression != "", debOnly},
+		{"compression", p.Compression != "", []string{FormatDeb, FormatAppImage}},
 		{"revision", p.Revision != 0, debOnly},
 		{"pkgrel", p.PkgRel != "", aurOnly},
 		{"epoch", p.Epoch != 0, both},
@@ -127,6 +172,75 @@ func (p Package) foreign() []string {
 		}
 	}
 	return keys
+}
+
+// Check is one check of the project's own: of texts and files of the commit, or a program that is run.
+type Check struct {
+	Texts source.Config  `yaml:",inline"`
+	Run   command.Config `yaml:",inline"`
+}
+
+// isCommand reports whether a program is run.
+func (c Check) isCommand() bool { return len(c.Run.Command) > 0 }
+
+// validate joins an error for each fault that can be seen without the bundles.
+func (c Check) validate() error {
+	switch {
+	case !c.isCommand() && !reflect.DeepEqual(c.Run, command.Config{}):
+		return errors.New("command: want a program and its arguments, or nothing but source, texts and paths")
+	case !c.isCommand():
+		return c.Texts.Validate()
+	case !reflect.DeepEqual(c.Texts, source.Config{}):
+		return errors.New("command: a check runs a program or looks at texts and paths: make two of it")
+	}
+	return c.Run.Validate()
+}
+
+// archesOf are the architectures of the bundle that a check runs in, if any.
+func (c Config) archesOf(check Check) ([]string, error) {
+	if check.Run.Bundle == "" {
+		return nil, nil
+	}
+	b, ok := c.Bundles[check.Run.Bundle]
+	if !ok {
+		return nil, fmt.Errorf("bundle %q is not among the bundles", check.Run.Bundle)
+	}
+	arches, err := b.Targets(c.Components)
+	if err == nil && check.Run.Arch != "" && !slices.Contains(arches, check.Run.Arch) {
+		err = fmt.Errorf("arch: bundle %q is not made for %q", check.Run.Bundle, check.Run.Arch)
+	}
+	return arches, err
+}
+
+// Reported lists the checks that the plan will have, those first whose failures explain others.
+func (c Config) Reported() []string {
+	var checks []string
+	if len(c.Requires) > 0 || c.Disk > 0 {
+		checks = append(checks, requirement.Check)
+	}
+	checks = append(checks, version.Check)
+	sized, files, repositories := false, false, false
+	for _, b := range c.Bundles {
+		sized = sized || b.Rules.Size != size.Band{}
+	}
+	for _, p := range c.Packages {
+		sized = sized || p.Size != size.Band{}
+		files = files || slices.Contains([]string{FormatTarball, FormatDeb, FormatAppImage}, p.Format)
+		repositories = repositories || p.Format == FormatAUR
+	}
+	if files {
+		checks = append(checks, inspect.Contents, inspect.Checksums)
+	}
+	if len(c.Bundles) > 0 {
+		checks = append(checks, content.Checks()...)
+	}
+	if sized {
+		checks = append(checks, inspect.Size)
+	}
+	if repositories {
+		checks = append(checks, inspect.AUR)
+	}
+	return slices.Concat(checks, slices.Sorted(maps.Keys(c.Checks)), c.Judges)
 }
 
 // GateConfig is what a gate asks, in release.yaml.
@@ -215,6 +329,27 @@ func (c Config) Validate() error {
 	if len(c.Packages) == 0 {
 		in("packages", errors.New("want at least one package"))
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Requires)) {
+		in("requires."+name, c.Requires[name].Validate(name))
+	}
+	taken := Config{Bundles: c.Bundles, Packages: c.Packages, Requires: c.Requires, Disk: c.Disk, Judges: judge.Known()}.Reported()
+	for _, name := range slices.Sorted(maps.Keys(c.Checks)) {
+		err := errors.Join(component.CheckName(name), c.Checks[name].validate())
+		if err == nil {
+			_, err = c.archesOf(c.Checks[name])
+		}
+		if slices.Contains(taken, name) {
+			err = errors.Join(err, errors.New("it is the name of a check that there is already"))
+		}
+		in("checks."+name, err)
+	}
+	in("judges", judge.Validate(c.Judges))
+	for i, name := range c.Judges {
+		of := map[judge.Subject]string{judge.Debs: FormatDeb, judge.AURs: FormatAUR}[judge.Of(name)]
+		if of != "" && !slices.ContainsFunc(c.Packages, func(p Package) bool { return p.Format == of }) {
+			in(fmt.Sprintf("judges[%d]", i), fmt.Errorf("%s has nothing to judge: there is no package of format %s", name, of))
+		}
+	}
 	for i, p := range c.Packages {
 		in(fmt.Sprintf("packages[%d]", i), c.checkPackage(i, p))
 	}
@@ -232,7 +367,10 @@ func (c Config) checkPackage(i int, p Package) error {
 	if _, ok := c.Bundles[p.Bundle]; p.Bundle != "" && !ok {
 		errs = append(errs, fmt.Errorf("bundle %q is not among the bundles", p.Bundle))
 	}
+	errs = append(errs, p.Size.Validate())
 	switch p.Format {
+	case FormatAppImage:
+		errs = append(errs, p.appImage().Validate())
 	case FormatTarball:
 		errs = append(errs, tarball.Config{Name: p.Name, Bundle: p.Bundle}.Validate())
 	case FormatDeb:
@@ -242,7 +380,7 @@ func (c Config) checkPackage(i int, p Package) error {
 			errs = append(errs, err)
 		}
 	default:
-		errs = append(errs, fmt.Errorf("format: want tarball, deb or aur, found %q", p.Format))
+		errs = append(errs, fmt.Errorf("format: want tarball, deb, appimage or aur, found %q", p.Format))
 	}
 	return errors.Join(errs...)
 }
@@ -278,6 +416,14 @@ func (p Package) deb() deb.Config {
 		c.Revision = 1
 	}
 	return c
+}
+
+// appImage is the part of the configuration that makes an AppImage, without version and architecture.
+func (p Package) appImage() appimage.Config {
+	return appimage.Config{
+		Name: p.Name, Bundle: p.Bundle, Compression: appimage.Compression(p.Compression), Runtime: p.Runtime, UpdateInformation: p.UpdateInformation,
+		Sign: p.Sign, Desktop: p.Desktop, Icon: p.Icon, Program: p.Program, Description: p.Description, Categories: p.Categories,
+	}
 }
 
 // aur is the part of the configuration that makes an AUR package, without version and tarballs.

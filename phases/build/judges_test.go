@@ -27,8 +27,8 @@ func run(t *testing.T, argv ...string) (string, error) {
 	return string(out), err
 }
 
-// judge is must for the Arch tools, of which one may be missing.
-func judge(t *testing.T, err error) {
+// judged is must for the Arch tools, of which one may be missing.
+func judged(t *testing.T, err error) {
 	t.Helper()
 	if errors.Is(err, makepkg.ErrMissing) && os.Getenv("CI") != "true" {
 		t.Skip(err)
@@ -177,7 +177,7 @@ func makepkgInstall(t *testing.T, p *project, name, arch, bundleDir, extra strin
 	t.Helper()
 	dir := p.path("aur/" + name)
 	r, err := makepkg.PrintSRCINFO(t.Context(), dir)
-	judge(t, err)
+	judged(t, err)
 	want, err := os.ReadFile(filepath.Join(dir, ".SRCINFO"))
 	must(t, err)
 	if r.Stdout != string(want) {
@@ -189,12 +189,12 @@ func makepkgInstall(t *testing.T, p *project, name, arch, bundleDir, extra strin
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(sources, tarball), b, 0o644))
 	r, err = makepkg.Build(t.Context(), makepkg.Options{Dir: dir, SrcDest: sources, PkgDest: t.TempDir(), Arch: arch})
-	judge(t, err)
+	judged(t, err)
 	if len(r.Packages) != 1 {
 		t.Fatalf("made %q", r.Packages)
 	}
 	report, err := makepkg.InstallRemove(t.Context(), r.Packages[0])
-	judge(t, err)
+	judged(t, err)
 	if !report.Clean() || report.Version != "1.2.3-1" {
 		t.Errorf("%+v", report)
 	}

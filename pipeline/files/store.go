@@ -1,9 +1,10 @@
 package files
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,8 +40,12 @@ func (s *Store) Sweep() error { return os.RemoveAll(s.temp()) }
 
 func (s *Store) temp() string { return filepath.Join(s.Work, ".tmp") }
 
-// Temp returns the temporary folder of a step; it need not exist.
-func (s *Store) Temp(step string) string { return filepath.Join(s.temp(), url.PathEscape(step)) }
+// Temp returns the temporary folder of a step; it need not exist. Its name is a digest: programs run in it, and some
+// take other characters for their own (LLVM puts random digits in the place of each % of an output's path).
+func (s *Store) Temp(step string) string {
+	sum := sha256.Sum256([]byte(step))
+	return filepath.Join(s.temp(), hex.EncodeToString(sum[:8]))
+}
 
 // Save writes the digest cache.
 func (s *Store) Save() error { return s.cache.Save() }

@@ -2,7 +2,8 @@
 // other program, downloads nothing, and gives the same bytes for the same input.
 //
 // [Build] does the whole of it. The parts stand in packages of their own: squashfs, elfsect, zsync, the runtime, the
-// AppDir with its checks, and what a bundle needs from the system it runs on.
+// AppDir with its checks. [Step] makes one of a bundle; [Entries], [OpenFS] and [ReadHead] read one that came from
+// anywhere.
 package appimage
 
 import (
@@ -188,6 +189,9 @@ func Open(r io.ReaderAt) (*squashfs.Reader, error) {
 	return squashfs.NewReader(r, offset)
 }
 
+// maxRuntime bounds a runtime in bytes; the official one has less than 1 MB.
+const maxRuntime = 64 << 20
+
 // head returns the runtime, checked.
 func (o *Options) head() ([]byte, error) {
 	m, err := Machine(o.Arch)
@@ -197,7 +201,7 @@ func (o *Options) head() ([]byte, error) {
 	if o.Runtime == nil {
 		return runtime.For(o.Arch)
 	}
-	b, err := readLimited(o.Runtime.Path, 64<<20)
+	b, err := readLimited(o.Runtime.Path, maxRuntime)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the AppImage runtime: %w", err)
 	}

@@ -3,16 +3,20 @@ package appimage_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/imrightguy/slipway/phases/build/appimage"
+	"github.com/imrightguy/slipway/phases/build/appimage/appdir"
 	"github.com/imrightguy/slipway/phases/build/appimage/squashfs"
 )
 
@@ -98,5 +102,22 @@ func writeProgram(t testing.TB, path string, b []byte) {
 	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, b, 0o755); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func plainIcon() ([]byte, error) { return appdir.PlainIcon() }
+
+func hexOf(b []byte) string { return hex.EncodeToString(b) }
+
+func hexSHA256(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hexOf(sum[:])
+}
+
+// needRuntime leaves out what runs an AppImage where it cannot run.
+func needRuntime(t testing.TB) {
+	t.Helper()
+	if goruntime.GOOS != "linux" || goruntime.GOARCH != "amd64" {
+		unavailable(t, "the AppImage made here is for linux and amd64")
 	}
 }

@@ -3,6 +3,9 @@
 //
 // There is one model, and both PKGBUILD and .SRCINFO are printed from it: see package pkgbuild. The checksums are those
 // of the artifacts that were made, and the addresses those where they will be published.
+//
+// A tarball's top folder etc is /etc, and its files are the package's backup files, so that pacman leaves a user's
+// changes to them alone. All else goes to /usr.
 package aur
 
 import (
@@ -21,6 +24,7 @@ import (
 	"github.com/imrightguy/slipway/phases/build/component"
 	"github.com/imrightguy/slipway/phases/build/tarball"
 	"github.com/imrightguy/slipway/phases/internal/archive"
+	"github.com/imrightguy/slipway/phases/internal/glob"
 	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
 	"github.com/imrightguy/slipway/pipeline"
 )
@@ -74,7 +78,7 @@ var (
 
 // Validate joins an error for each fault that can be seen before the tarballs are made. The address is the AUR's own.
 func (c Config) Validate(env *pipeline.Env) error {
-	m, err := c.model(env, func(tarball.Config) string { return strings.Repeat("1", 64) }, "")
+	m, err := c.model(env, func(tarball.Config) string { return strings.Repeat("1", 64) }, files{})
 	if err == nil {
 		err = pkgbuild.Validate(m)
 	}
@@ -127,7 +131,7 @@ func (s *step) Run(_ context.Context, ws *pipeline.Workspace) (pipeline.Receipt,
 // their bundles as inputs.
 func (c Config) Model(ws *pipeline.Workspace) (*pkgbuild.Model, error) {
 	sums := map[string]string{}
-	license := ""
+	var of files
 	for i, t := range c.Tarballs {
 		a, _, err := ws.Input(t.File())
 		if err != nil {
@@ -138,36 +142,57 @@ func (c Config) Model(ws *pipeline.Workspace) (*pkgbuild.Model, error) {
 		if err != nil {
 			return nil, err
 		}
-		found, err := licenseIn(dir)
-		if err != nil {
+		found, err := filesIn(dir)
+		switch {
+		case err != nil:
 			return nil, err
+		case i > 0 && found.license != of.license:
+			return nil, fmt.Errorf("the bundles of its architectures have their licences in different places (%q and %q)", of.license, found.license)
+		case i > 0 && (found.etc != of.etc || !slices.Equal(found.backup, of.backup)):
+			return nil, fmt.Errorf("the bundles of its architectures have different files in /etc (%q and %q), and a PKGBUILD has one list of them", of.backup, found.backup)
 		}
-		if i > 0 && found != license {
-			return nil, fmt.Errorf("the bundles of its architectures have their licences in different places (%q and %q)", license, found)
-		}
-		license = found
+		of = found
 	}
-	return c.model(&ws.Env, func(t tarball.Config) string { return sums[t.File()] }, license)
+	return c.model(&ws.Env, func(t tarball.Config) string { return sums[t.File()] }, of)
 }
 
-// licenseIn finds the licence of the program in a bundle, which pacman's packages have in a folder of their own; "" for
-// none.
-func licenseIn(dir string) (string, error) {
+// files are what a PKGBUILD says of single files of a bundle.
+type files struct {
+	license string   // path of the program's licence, which pacman's packages have in a folder of their own; "" for none
+	etc     bool     // whether there is something for /etc
+	backup  []string // files for /etc, sorted; links are none
+}
+
+func filesIn(dir string) (files, error) {
 	entries, err := archive.Tree(dir)
 	if err != nil {
-		return "", err
+		return files{}, err
 	}
+	f := files{license: licenseIn(entries)}
+	for _, e := range entries {
+		if !bundle.InEtc(e.Path) {
+			continue
+		}
+		f.etc = true
+		if e.Mode.IsRegular() {
+			f.backup = append(f.backup, e.Path)
+		}
+	}
+	return f, nil
+}
+
+func licenseIn(entries []archive.Entry) string {
 	for _, pattern := range []string{"share/licenses/*/*", "share/doc/*/LICENSE*", "share/doc/*/COPYING*"} {
 		for _, e := range entries {
-			if e.Mode.IsRegular() && bundle.Match(pattern, e.Path) {
-				return e.Path, nil
+			if e.Mode.IsRegular() && glob.Match(pattern, e.Path) {
+				return e.Path
 			}
 		}
 	}
-	return "", nil
+	return ""
 }
 
-func (c Config) model(env *pipeline.Env, sum func(tarball.Config) string, license string) (*pkgbuild.Model, error) {
+func (c Config) model(env *pipeline.Env, sum func(tarball.Config) string, of files) (*pkgbuild.Model, error) {
 	pkgver, err := pkgbuild.PkgVer(c.Version, false)
 	if err != nil {
 		return nil, err
@@ -184,7 +209,7 @@ func (c Config) model(env *pipeline.Env, sum func(tarball.Config) string, licens
 		Maintainers: []string{fmt.Sprintf("%s <%s at %s>", who[1], who[2], strings.ReplaceAll(who[3], ".", " dot "))},
 		PkgName:     c.Name, PkgVer: pkgver, PkgRel: c.PkgRel, Epoch: c.Epoch, PayloadVer: c.Tarballs[0].Version,
 		PkgDesc: pkgbuild.Fold(desc), URL: c.Homepage, License: []string{c.License},
-		Options: []string{"!strip", "!debug"},
+		Backup: of.backup, Options: []string{"!strip", "!debug"},
 	}
 	if m.PkgRel == "" {
 		m.PkgRel = "1"
@@ -202,8 +227,12 @@ func (c Config) model(env *pipeline.Env, sum func(tarball.Config) string, licens
 		m.Sources = append(m.Sources, pkgbuild.Source{Arch: arch, Name: file, URL: url, SHA256: sum(t)})
 	}
 	m.Package = []pkgbuild.Action{pkgbuild.Unpack{Source: file, Top: top, To: "/usr"}}
-	if own := "share/licenses/" + c.Name + "/"; license != "" && !strings.HasPrefix(license, own) {
-		m.Package = append(m.Package, pkgbuild.InstallLicense{From: "/usr/" + license})
+	if of.etc {
+		m.Package = append(m.Package, pkgbuild.Remove{Path: "/usr/" + bundle.Etc},
+			pkgbuild.Unpack{Source: file, Top: append(slices.Clone(top), pkgbuild.Lit("/"+bundle.Etc)), To: "/" + bundle.Etc})
+	}
+	if own := "share/licenses/" + c.Name + "/"; of.license != "" && !strings.HasPrefix(of.license, own) {
+		m.Package = append(m.Package, pkgbuild.InstallLicense{From: "/usr/" + of.license})
 	}
 	return m, nil
 }

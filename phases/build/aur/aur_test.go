@@ -36,7 +36,7 @@ func sum(t tarball.Config) string {
 // srcinfo prints the .SRCINFO of a configuration.
 func srcinfo(t *testing.T, c Config, env *pipeline.Env, license string) (srcinfo, pkg string) {
 	t.Helper()
-	m, err := c.model(env, sum, license)
+	m, err := c.model(env, sum, files{license: license})
 	must(t, err)
 	var a, b bytes.Buffer
 	must(t, pkgbuild.PrintSRCINFO(&a, m))
@@ -146,16 +146,65 @@ func TestLicense(t *testing.T) {
 	for _, sub := range []string{"share/doc/x", "share/licenses/y", "share/licenses/a/b"} {
 		must(t, os.MkdirAll(filepath.Join(dir, sub), 0o755))
 	}
-	if got, err := licenseIn(dir); got != "" || err != nil {
-		t.Errorf("got %q, %v", got, err)
+	license := func() string {
+		t.Helper()
+		f, err := filesIn(dir)
+		if err != nil || f.etc || f.backup != nil {
+			t.Errorf("%+v, %v", f, err)
+		}
+		return f.license
+	}
+	if got := license(); got != "" {
+		t.Errorf("got %q", got)
 	}
 	for _, step := range []struct{ add, want string }{
 		{"share/licenses/a/b/c", ""}, {"share/doc/x/LICENSE.md", "share/doc/x/LICENSE.md"}, {"share/licenses/y/COPYING", "share/licenses/y/COPYING"},
 	} {
 		must(t, os.WriteFile(filepath.Join(dir, step.add), nil, 0o644))
-		if got, err := licenseIn(dir); got != step.want || err != nil {
-			t.Errorf("got %q, %v, want %q", got, err, step.want)
+		if got := license(); got != step.want {
+			t.Errorf("got %q, want %q", got, step.want)
 		}
+	}
+}
+
+// TestModel_Etc: what is for /etc goes there and nowhere else, and its files are backup files in PKGBUILD and .SRCINFO.
+func TestModel_Etc(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "etc/xdg/autostart"), 0o755))
+	must(t, os.MkdirAll(filepath.Join(dir, "share/etc"), 0o755))
+	for _, name := range []string{"etc/xdg/autostart/it's $HOME.desktop", "etc/demo.conf", "share/etc/x", "etcetera"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
+	}
+	must(t, os.Symlink("demo.conf", filepath.Join(dir, "etc/link.conf")))
+	found, err := filesIn(dir)
+	must(t, err)
+	if !found.etc || strings.Join(found.backup, "|") != "etc/demo.conf|etc/xdg/autostart/it's $HOME.desktop" {
+		t.Errorf("got %+v", found)
+	}
+	c, env := demo("1.2.3")
+	m, err := c.model(env, sum, found)
+	must(t, err)
+	var info, pkg bytes.Buffer
+	must(t, pkgbuild.PrintSRCINFO(&info, m))
+	must(t, pkgbuild.PrintPKGBUILD(&pkg, m))
+	if want := "\tbackup = etc/demo.conf\n\tbackup = etc/xdg/autostart/it's $HOME.desktop\n"; !strings.Contains(info.String(), want) {
+		t.Errorf("want %q in\n%s", want, info.String())
+	}
+	if want := `	install -dm755 "${pkgdir}/usr"
+	bsdtar -xf "${srcdir}/demo-${pkgver}-${CARCH}.tar.gz" -C "${pkgdir}/usr" --no-same-owner --strip-components=1 "demo-${pkgver}-${CARCH}"
+	rm -r "${pkgdir}/usr/etc"
+	install -dm755 "${pkgdir}/etc"
+	bsdtar -xf "${srcdir}/demo-${pkgver}-${CARCH}.tar.gz" -C "${pkgdir}/etc" --no-same-owner --strip-components=2 "demo-${pkgver}-${CARCH}/etc"
+`; !strings.Contains(pkg.String(), want) {
+		t.Errorf("got\n%s", pkg.String())
+	}
+	read, err := pkgbuild.ReadPKGBUILD(&pkg)
+	must(t, err)
+	var b bytes.Buffer
+	must(t, read.Print(&b))
+	if b.String() != info.String() {
+		t.Errorf("PKGBUILD says\n%s.SRCINFO\n%s", b.String(), info.String())
 	}
 }
 

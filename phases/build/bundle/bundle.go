@@ -1,9 +1,9 @@
 // Package bundle lays out the tree of files that packages are made from: one tree for each bundle of release.yaml and
-// each architecture, as it will lie below /usr.
+// each architecture, as it will lie below /usr. Only its top folder etc, which contents for /etc/... make, will be /etc.
 //
 // What goes where is worked out in full before the first byte is copied: files that are not there, two sources for one
-// place, links that lead out, required files that are missing and forbidden ones that are there all leave nothing
-// behind but their error.
+// place and links that lead out all leave nothing behind but their error. Whether the tree holds what it must, and
+// nothing that it must not, is for inspection to judge.
 package bundle
 
 import (
@@ -22,6 +22,12 @@ import (
 
 // Artifact is the name of a bundle's tree.
 func Artifact(name, goarch string) string { return "work/bundle/" + name + "/" + goarch }
+
+// Etc is the top folder of a bundle's tree that packages have as /etc.
+const Etc = "etc"
+
+// InEtc reports whether a path of a bundle's tree is for /etc; all others are for /usr.
+func InEtc(p string) bool { return p == Etc || strings.HasPrefix(p, Etc+"/") }
 
 // StepID is the ID of a bundle's step.
 func StepID(name, goarch string) string { return "build/bundle/" + name + "/" + goarch }
@@ -90,10 +96,8 @@ func (s *step) Spec() pipeline.Spec {
 		sp.Needs = append(sp.Needs, component.StepID(c, s.goarch))
 		sp.Inputs = append(sp.Inputs, "artifact:"+component.Artifact(c, s.goarch))
 	}
-	for key, value := range map[string]any{"contents": s.cfg.Contents, "required": s.cfg.Required, "forbidden": s.cfg.Forbidden} {
-		if b, err := json.Marshal(value); err == nil && string(b) != "null" { // texts and numbers only: there is no error
-			sp.Params[key] = string(b)
-		}
+	if b, err := json.Marshal(s.cfg.Contents); err == nil { // texts and numbers only: there is no error
+		sp.Params["contents"] = string(b)
 	}
 	return sp
 }
@@ -121,7 +125,7 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (_ pipeline.Rece
 			return nil, fmt.Errorf("contents[%d]: %w", i, err)
 		}
 	}
-	if err := l.check(s.cfg); err != nil {
+	if err := l.check(); err != nil {
 		return nil, err
 	}
 	out, err := ws.Create(pipeline.Artifact{Name: Artifact(s.name, s.goarch), Kind: pipeline.KindTree, OS: "linux", Arch: s.goarch})
@@ -131,29 +135,25 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (_ pipeline.Rece
 	return nil, l.copy(ctx, out, ws.Tick)
 }
 
-// check looks at the whole layout.
-func (l *layout) check(cfg Config) error {
+// check looks at the links of the whole layout. Packages have the files of [Etc] in /etc and all others in /usr, so a
+// link from one to the other would lead elsewhere than it does in the bundle.
+func (l *layout) check() error {
 	if err := archive.CheckLinks(l.entries()); err != nil {
 		return err
 	}
-	var errs []error
-	for _, pattern := range cfg.Required {
-		if !slices.ContainsFunc(l.entries(), func(e archive.Entry) bool { return !e.Mode.IsDir() && Match(pattern, e.Path) }) {
-			errs = append(errs, fmt.Errorf("required: nothing in the bundle matches %q", pattern))
+	var etc, usr []archive.Entry
+	for _, e := range l.entries() {
+		if InEtc(e.Path) {
+			etc = append(etc, e)
+		} else {
+			usr = append(usr, e)
 		}
 	}
-	for _, pattern := range cfg.Forbidden {
-		for _, e := range l.entries() {
-			if Match(pattern, e.Path) {
-				errs = append(errs, fmt.Errorf("forbidden: %q is in the bundle (pattern %q)", e.Path, pattern))
-			}
-		}
+	for i := range etc { // as if /etc were all there is
+		etc[i].Path = strings.TrimPrefix(strings.TrimPrefix(etc[i].Path, Etc), "/")
 	}
-	if len(errs) > maxFaults {
-		errs = append(errs[:maxFaults], fmt.Errorf("and %d more", len(errs)-maxFaults))
+	if err := errors.Join(archive.CheckLinks(usr), archive.CheckLinks(etc)); err != nil {
+		return fmt.Errorf("links cannot lead from /etc to /usr or back: %w", err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
-
-// maxFaults is how many faults of one kind an error shows.
-const maxFaults = 5

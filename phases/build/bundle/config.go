@@ -10,6 +10,8 @@ import (
 
 	"github.com/imrightguy/slipway/phases/build/component"
 	"github.com/imrightguy/slipway/phases/internal/archive"
+	"github.com/imrightguy/slipway/phases/internal/glob"
+	"github.com/imrightguy/slipway/phases/internal/inspect"
 )
 
 // Config is one bundle of release.yaml: a tree of files laid out as below /usr, for each architecture.
@@ -18,10 +20,13 @@ type Config struct {
 	Arch []string `yaml:"arch,omitempty" jsonschema:"enum=amd64,enum=arm64"`
 	// Contents says which files lie where, in nfpm's fields.
 	Contents []Content `yaml:"contents" jsonschema:"required"`
-	// Required are paths that must be there; * ? [...] match within a name, ** matches any folders.
+	// Required are paths that must be there, in the bundle and in every package of it; * ? [...] match within a name, **
+	// matches any folders. What lies in /etc is below etc/.
 	Required []string `yaml:"required,omitempty"`
 	// Forbidden are paths that must not be there; patterns as in required.
 	Forbidden []string `yaml:"forbidden,omitempty"`
+	// Rules are what else is asked of the bundle and of every package of it.
+	Rules inspect.Rules `yaml:"rules,omitempty"`
 }
 
 // Content is one file, tree, link or pattern of files.
@@ -29,7 +34,8 @@ type Content struct {
 	// Src is a path in the repository, or component:NAME/PATH for what a component made; * ? [...] ** match several
 	// files. Of a symlink it is the target, relative to the link's folder.
 	Src string `yaml:"src" jsonschema:"required"`
-	// Dst is the path in the bundle, like bin/NAME. With a slash at its end src keeps its name below it.
+	// Dst is the path below /usr, like bin/NAME, or one that begins with /etc/. With a slash at its end src keeps its name
+	// below it.
 	Dst string `yaml:"dst" jsonschema:"required"`
 	// Type is tree for a folder with all that is in it, symlink for a link; left out for files.
 	Type string `yaml:"type,omitempty" jsonschema:"enum=file,enum=tree,enum=symlink"`
@@ -78,6 +84,9 @@ const (
 
 const componentPrefix = "component:"
 
+// place is dst as a path of the bundle's tree; with a slash at its end where dst has one.
+func (c Content) place() string { return strings.TrimPrefix(c.Dst, "/") }
+
 // component splits src into a component's name, empty for the repository, and the path in it.
 func (c Content) component() (name, rel string) {
 	rest, ok := strings.CutPrefix(c.Src, componentPrefix)
@@ -118,8 +127,8 @@ func (c Config) Validate() error {
 	for i, content := range c.Contents {
 		if err := content.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("contents[%d]: %w", i, err))
-		} else if key := content.Dst; !strings.HasSuffix(key, "/") && content.Type != typeTree && seen[key] {
-			errs = append(errs, fmt.Errorf("contents[%d]: dst %q is there already", i, key))
+		} else if key := content.place(); !strings.HasSuffix(key, "/") && content.Type != typeTree && seen[key] {
+			errs = append(errs, fmt.Errorf("contents[%d]: dst %q is there already", i, content.Dst))
 		} else {
 			seen[key] = true
 		}
@@ -129,10 +138,13 @@ func (c Config) Validate() error {
 		patterns []string
 	}{{"required", c.Required}, {"forbidden", c.Forbidden}} {
 		for _, p := range list.patterns {
-			if err := CheckPattern(p); err != nil {
+			if err := glob.Check(p); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", list.key, err))
 			}
 		}
+	}
+	if err := c.Rules.Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("rules: %w", err))
 	}
 	return errors.Join(errs...)
 }
@@ -146,9 +158,11 @@ func (c Content) validate() error {
 	if c.FileInfo.Mode != 0 && c.FileInfo.Mode != 0o755 && c.FileInfo.Mode != 0o644 {
 		bad("file_info.mode: want 0755 or 0644, found %#o", uint32(c.FileInfo.Mode))
 	}
-	dst := strings.TrimSuffix(c.Dst, "/")
-	if strings.HasPrefix(c.Dst, "/") {
-		bad("dst: want a path below /usr without leading slash, found %q", c.Dst)
+	dst := strings.TrimSuffix(c.place(), "/")
+	if strings.HasPrefix(c.Dst, "/") && !strings.HasPrefix(c.Dst, "/"+Etc+"/") {
+		bad("dst: want a path below /usr without leading slash, or one that begins with /etc/, found %q", c.Dst)
+	} else if !strings.HasPrefix(c.Dst, "/") && InEtc(dst) {
+		bad("dst: %q would be /usr/%s: want /%s, or a path without etc in front", c.Dst, dst, dst)
 	} else if err := archive.CheckName(dst); err != nil {
 		bad("dst: %w", err)
 	}
@@ -169,7 +183,7 @@ func (c Content) validate() error {
 	default:
 		if err := component.CheckSource(rel); err != nil {
 			bad("src: %w", err)
-		} else if err := CheckPattern(strings.TrimSuffix(rel, "/")); err != nil && c.Type != typeTree {
+		} else if err := glob.Check(strings.TrimSuffix(rel, "/")); err != nil && c.Type != typeTree {
 			bad("src: %w", err)
 		}
 	}

@@ -9,8 +9,10 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/imrightguy/slipway/phases/internal/archive"
+	"github.com/imrightguy/slipway/phases/internal/glob"
 )
 
 // layout is the tree as it will be, with where each part of it comes from.
@@ -53,7 +55,7 @@ func (l *layout) close() error {
 
 // add lays out one content, whose source is rel below root.
 func (l *layout) add(c Content, root *os.Root, rel string) error {
-	dst := strings.TrimSuffix(c.Dst, "/")
+	dst := strings.TrimSuffix(c.place(), "/")
 	if c.Type == typeSymlink {
 		return l.put(dst, item{entry: archive.Entry{Mode: fs.ModeSymlink | 0o777, Link: c.Src}, src: c.Src})
 	}
@@ -61,7 +63,7 @@ func (l *layout) add(c Content, root *os.Root, rel string) error {
 		return l.tree(c, root, strings.TrimSuffix(rel, "/"), dst)
 	}
 	info, err := root.Lstat(filepath.FromSlash(rel))
-	if errors.Is(err, fs.ErrNotExist) && hasMeta(rel) {
+	if errors.Is(err, fs.ErrNotExist) && glob.HasMeta(rel) {
 		return l.pattern(c, root, rel, dst)
 	}
 	switch {
@@ -126,10 +128,10 @@ func (l *layout) tree(c Content, root *os.Root, rel, dst string) error {
 
 // pattern lays out the files that match, below dst as they lie below the part of the pattern without * ? and [...].
 func (l *layout) pattern(c Content, root *os.Root, pattern, dst string) error {
-	below := fixed(pattern)
+	below := glob.Fixed(pattern)
 	found := false
 	err := fs.WalkDir(root.FS(), below, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !Match(pattern, p) {
+		if err != nil || d.IsDir() || !glob.Match(pattern, p) {
 			return err
 		}
 		found = true
@@ -145,6 +147,9 @@ func (l *layout) pattern(c Content, root *os.Root, pattern, dst string) error {
 func (l *layout) put(p string, it item) error {
 	if err := archive.CheckName(p); err != nil {
 		return err
+	}
+	if InEtc(p) && strings.ContainsFunc(p, unicode.IsSpace) {
+		return fmt.Errorf("name %q holds a space, which package managers do not keep for files of /etc", p)
 	}
 	it.entry.Path = p
 	switch old, there := l.at[p]; {

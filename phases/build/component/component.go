@@ -2,15 +2,29 @@
 // release.yaml and each architecture.
 //
 // Everything is made from the checkout of the version commit, never from the folder that somebody works in, and nothing
-// is written into that checkout. The Go builder runs the go program with an environment that is written out here and
-// with all settings fixed that would reach the bytes, so that two builds of one commit are equal wherever they are made.
+// is written into that checkout. Every program runs with an argument list, never through a shell, with an environment
+// that is written out here, and with a time limit:
+//
+//	go        go build in the checkout, or go install of a module's package whose sum is known. All settings are fixed that
+//	          would reach the bytes, so that two builds of one commit are equal wherever they are made.
+//	flutter   flutter build linux in a private copy of the checkout; its bundle is the component.
+//	command   a program of the project's own in a private copy of the checkout; the file or folder that it makes is the
+//	          component. The copy has the commit's time on every file, and is thrown away.
+//	prebuilt  a file or folder of the checkout, or a file from the web whose digest is known.
+//
+// A private copy keeps a program from writing into the checkout by accident. Nothing keeps one that runs with the rights
+// of the user from doing so on purpose; the checkout is read again afterwards, and a change is an error.
 package component
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
+	"github.com/imrightguy/slipway/phases/internal/version"
 	"github.com/imrightguy/slipway/pipeline"
 )
 
@@ -26,15 +40,16 @@ func Artifact(name, goarch string) string { return "work/component/" + name + "/
 // StepID is the ID of a component's step.
 func StepID(name, goarch string) string { return "build/component/" + name + "/" + goarch }
 
-// Steps plans one step for each architecture of the component. Fields are those of [Expand].
-func Steps(name string, cfg Config, env *pipeline.Env) ([]pipeline.Step, error) {
+// Steps plans one step for each architecture of the component. Fields are those of [Expand]. Needs are the IDs of steps
+// that have to be done before, beside [SourceStep].
+func Steps(name string, cfg Config, env *pipeline.Env, needs ...string) ([]pipeline.Step, error) {
 	var steps []pipeline.Step
 	for _, goarch := range cfg.Targets() {
 		b, err := cfg.builder(env, goarch)
 		if err != nil {
 			return nil, fmt.Errorf("component %s: %w", name, err)
 		}
-		steps = append(steps, &step{name, goarch, b})
+		steps = append(steps, &step{name, goarch, b, needs})
 	}
 	return steps, nil
 }
@@ -45,41 +60,62 @@ type builder interface {
 	build(ctx context.Context, ws *pipeline.Workspace, source, out string) (pipeline.Receipt, error)
 }
 
+// builder returns what makes the component, with all fields filled in.
 func (c Config) builder(env *pipeline.Env, goarch string) (builder, error) {
-	expand := func(key, text string) (string, error) {
+	var errs []error
+	expand := func(key, text string) string {
 		text, err := Expand(text, env, goarch)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", key, err)
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
-		return text, nil
+		return text
 	}
-	if c.Builder == Prebuilt {
-		p, err := expand("path", c.Path)
-		if err == nil {
-			err = CheckSource(p)
+	all := func(key string, texts []string) (out []string) {
+		for _, t := range texts {
+			out = append(out, expand(key, t))
 		}
-		return prebuilt{p, c.SHA256}, err
+		return out
 	}
-	b := goBuilder{pkg: c.Package, tags: c.Tags, goarch: goarch}
-	for _, f := range c.Ldflags {
-		f, err := expand("ldflags", f)
-		if err != nil {
-			return nil, err
+	var b builder
+	switch c.Builder {
+	case Prebuilt:
+		if c.URL != "" {
+			d := download{url: expand("url", c.URL), sha256: c.SHA256, timeout: c.Timeout.duration()}
+			b, errs = d, append(errs, d.check())
+			break
 		}
-		b.ldflags = append(b.ldflags, f)
+		p := prebuilt{expand("path", c.Path), c.SHA256}
+		b, errs = p, append(errs, CheckSource(p.path))
+	case Flutter:
+		v, err := version.Parse(env.Version)
+		f := flutter{goarch: goarch, version: v, flags: all("flags", c.Flags), defines: all("dart_define", c.DartDefine), timeout: c.Timeout.duration()}
+		b, errs = f, append(errs, err, f.check())
+	case Command:
+		m := command{argv: all("command", c.Command), output: expand("output", c.Output), env: map[string]string{}, pass: c.Pass, timeout: c.Timeout.duration()}
+		for _, name := range slices.Sorted(maps.Keys(c.Env)) {
+			m.env[name] = expand("env."+name, c.Env[name])
+		}
+		b, errs = m, append(errs, m.check()...)
+	default:
+		g := goBuilder{pkg: c.Package, sum: c.Sum, tags: c.Tags, ldflags: all("ldflags", c.Ldflags), goarch: goarch, timeout: c.Timeout.duration()}
+		if c.Module != "" {
+			g.pkg, g.module = c.Module, true
+		}
+		b = g
 	}
-	return b, nil
+	return b, errors.Join(errs...)
 }
 
 type step struct {
 	name, goarch string
 	builder
+	needs []string
 }
 
 func (s *step) Spec() pipeline.Spec {
 	return pipeline.Spec{
 		ID:      StepID(s.name, s.goarch),
-		Needs:   []string{SourceStep},
+		Needs:   append([]string{SourceStep}, s.needs...),
 		Effect:  pipeline.Local,
 		Inputs:  []string{"artifact:" + Source},
 		Outputs: []string{Artifact(s.name, s.goarch)},

@@ -7,6 +7,7 @@ import (
 	"debug/elf"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,6 +65,12 @@ var env = pipeline.Env{Project: "demo", Version: "1.2.3+4", Commit: "abcdef", Ti
 // build makes component demo of a repository below dir, and returns where its trees lie.
 func build(t *testing.T, dir string, cfg Config, content map[string]string) (pipeline.Dirs, error) {
 	t.Helper()
+	return buildWith(t, dir, cfg, content, nil, func(builder) builder { return nil })
+}
+
+// buildWith is build with endpoints; edit may put another builder in a builder's place.
+func buildWith(t *testing.T, dir string, cfg Config, content map[string]string, endpoints any, edit func(builder) builder) (pipeline.Dirs, error) {
+	t.Helper()
 	repo := filepath.Join(dir, "repo")
 	for name, text := range content {
 		p := filepath.Join(repo, name)
@@ -81,13 +88,19 @@ func build(t *testing.T, dir string, cfg Config, content map[string]string) (pip
 	must(t, cfg.Validate())
 	steps, err := Steps("demo", cfg, &env)
 	must(t, err)
+	for _, s := range steps {
+		if b := edit(s.(*step).builder); b != nil {
+			s.(*step).builder = b
+		}
+	}
+	must(t, os.MkdirAll(repo, 0o755))
 	plan, err := pipeline.NewPlan(t.Context(), env, phase(append([]pipeline.Step{source{repo}}, steps...)))
 	must(t, err)
 	dirs := pipeline.Dirs{Dist: filepath.Join(dir, "dist"), Work: filepath.Join(dir, "work", "work")}
 	j, err := journal.Open(filepath.Join(dir, "work"))
 	must(t, err)
 	defer j.Close()
-	err = plan.Run(t.Context(), pipeline.Options{Journal: j, Dirs: dirs, Jobs: 2})
+	err = plan.Run(t.Context(), pipeline.Options{Journal: j, Dirs: dirs, Jobs: 2, Endpoints: endpoints})
 	if err == nil {
 		// Whatever the builder did, the checkout is as it was.
 		before, err := files.Path(repo)
@@ -250,13 +263,15 @@ func TestPrebuilt(t *testing.T) {
 	}
 }
 
+const h1 = "h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+
 func TestValidate(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		cfg  Config
 		want string
 	}{
-		{Config{}, "builder: want go or prebuilt"},
+		{Config{}, "builder: want go, flutter, command or prebuilt"},
 		{Config{Builder: "make"}, `found "make"`},
 		{Config{Builder: Go}, "package: want a path"},
 		{Config{Builder: Go, Package: "cmd/x"}, "like ./cmd/NAME"},
@@ -282,9 +297,75 @@ func TestValidate(t *testing.T) {
 		{Config{Builder: Prebuilt, Path: "x", SHA256: "abc"}, "64 lower-case"},
 		{Config{Builder: Prebuilt, Path: "x", SHA256: strings.Repeat("a", 64), Arch: []string{"amd64", "arm64"}}, "one digest cannot hold"},
 		{Config{Builder: Prebuilt, Path: "x", Package: "./x", Ldflags: []string{"x"}, Tags: []string{"x"}}, "package is not a key"},
+		{Config{Builder: Go, Module: "example.org/m@v1.2.3", Package: "./x"}, "want package or module, not both"},
+		{Config{Builder: Go, Package: "./x", Sum: h1}, "sum: want it beside a module only"},
+		{Config{Builder: Go, Module: "example.org/m@v1.2.3", Sum: "h1:abc"}, "sum: want h1:"},
+		{Config{Builder: Go, Module: "example.org/m"}, "want a whole version like v1.2.3"},
+		{Config{Builder: Go, Module: "example.org/m@latest"}, "want a whole version"},
+		{Config{Builder: Go, Module: "example.org/m@v1"}, "want a whole version"},
+		{Config{Builder: Go, Module: "example.org/m@v01.2.3"}, "want a whole version"},
+		{Config{Builder: Go, Module: "m@v1.2.3"}, "want the path of a package"},
+		{Config{Builder: Go, Module: "-m.x/y@v1.2.3"}, "want the path of a package"},
+		{Config{Builder: Go, Module: "example.org/../m@v1.2.3"}, "want the path of a package"},
+		{Config{Builder: Go, Module: "example.org/m/...@v1.2.3"}, "want the path of a package"},
+		{Config{Builder: Go, Module: "example.org/m@v1.2.3\n"}, "want a whole version"},
+		{Config{Builder: Flutter, Target: "windows"}, `target: want linux, found "windows"`},
+		{Config{Builder: Flutter, Flags: []string{"apk"}}, "flags: want a flag with its value in one text"},
+		{Config{Builder: Flutter, Flags: []string{"--debug"}}, "debug is set by slipway"},
+		{Config{Builder: Flutter, Flags: []string{"--build-number=7"}}, "build-number is set by slipway"},
+		{Config{Builder: Flutter, Flags: []string{"--no-release"}}, "set by slipway"},
+		{Config{Builder: Flutter, Flags: []string{"--target=a\nb"}}, "no line breaks"},
+		{Config{Builder: Flutter, DartDefine: []string{"=x"}}, "dart_define: want NAME=VALUE"},
+		{Config{Builder: Flutter, DartDefine: []string{"A"}}, "dart_define: want NAME=VALUE"},
+		{Config{Builder: Flutter, Path: "x", Command: []string{"x"}, URL: "x"}, "command is not a key of builder flutter\npath is not a key of builder flutter\nurl is not"},
+		{Config{Builder: Command, Output: "x"}, "command: want a program and its arguments"},
+		{Config{Builder: Command, Command: []string{""}, Output: "x"}, "command: want a program and its arguments"},
+		{Config{Builder: Command, Command: []string{"make dist"}, Output: "x"}, "each argument as a text of its own"},
+		{Config{Builder: Command, Command: []string{"-x"}, Output: "x"}, "want the name of a program"},
+		{Config{Builder: Command, Command: []string{"$(reboot)"}, Output: "x"}, "want the name of a program"},
+		{Config{Builder: Command, Command: []string{"/usr/bin/make"}, Output: "x"}, "one of the repository"},
+		{Config{Builder: Command, Command: []string{"../make"}, Output: "x"}, "one of the repository"},
+		{Config{Builder: Command, Command: []string{"./a/../../make"}, Output: "x"}, "one of the repository"},
+		{Config{Builder: Command, Command: []string{"bash", "-euc", "make"}, Output: "x"}, "would read a script out of release.yaml"},
+		{Config{Builder: Command, Command: []string{"make", "a\x00"}, Output: "x"}, "no NUL"},
+		{Config{Builder: Command, Command: []string{"make"}}, "output: want a path in the repository"},
+		{Config{Builder: Command, Command: []string{"make"}, Output: "/tmp/x"}, "output: want a path relative"},
+		{Config{Builder: Command, Command: []string{"make"}, Output: "../x"}, "output: want a path that stays"},
+		{Config{Builder: Command, Command: []string{"make"}, Output: "."}, "output: want a clean path"},
+		{Config{Builder: Command, Command: []string{"make"}, Output: "x", Env: map[string]string{"A-B": "x"}}, `env: want the name of a variable, found "A-B"`},
+		{Config{Builder: Command, Command: []string{"make"}, Output: "x", Env: map[string]string{"A": "x"}, Pass: []string{"A", "B=c", "D", "D"}}, "pass: A has a value under env\npass: want the name of a variable, found \"B=c\"\npass: D is listed twice"},
+		{Config{Builder: Command, Command: []string{"make"}, Output: "x", Timeout: -1}, "timeout: want a time above zero"},
+		{Config{Builder: Prebuilt, Path: "x", Timeout: 1}, "timeout: copying a path"},
+		{Config{Builder: Prebuilt, Path: "x", URL: "https://example.org/x", SHA256: strings.Repeat("a", 64)}, "want path or url, not both"},
+		{Config{Builder: Prebuilt, URL: "https://example.org/x"}, "sha256: want the digest of the file at url"},
+		{Config{Builder: Prebuilt, URL: "http://example.org/x"}, "begins with https://"},
+		{Config{Builder: Prebuilt, URL: "file:///etc/passwd"}, "want an address like https://"},
+		{Config{Builder: Prebuilt, URL: "https://u:p@example.org/x"}, "without user and password"},
+		{Config{Builder: Prebuilt, URL: "https://example.org/"}, "its path ends in no name"},
+		{Config{Builder: Prebuilt, URL: "https://example.org/a/.."}, "not a clean relative path"},
+		{Config{Builder: Prebuilt, URL: "https://example.org/a%2F..%2Fb%0A"}, "control character"},
+		{Config{Builder: Prebuilt, URL: "https://example.org/a#b"}, "without a fragment"},
+		{Config{Builder: Prebuilt, URL: "https://example.org/a b"}, "want an address like"},
+		{Config{Builder: Prebuilt, URL: "https://example.org/x-{{ .Arch }}", SHA256: strings.Repeat("a", 64), Arch: []string{"amd64", "arm64"}}, "one digest cannot hold"},
 	} {
 		if err := c.cfg.Validate(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: got %v, want %q", c.cfg, err, c.want)
+		}
+	}
+	for _, cfg := range []Config{
+		{Builder: Go, Module: "example.org/m/v2/cmd/x@v2.0.0-rc.1", Sum: h1, Tags: []string{"a"}, Ldflags: []string{"-s"}, Timeout: 1},
+		{Builder: Go, Module: "example.org@v1.2.3-0.20260101000000-abcdefabcdef"},
+		{Builder: Flutter},
+		{Builder: Flutter, Target: "linux", Arch: []string{"arm64"}, Flags: []string{"--target=lib/main_desktop.dart", "-v"}, DartDefine: []string{"A=", "B.c={{ .Version }}"}, Timeout: 1},
+		{Builder: Command, Command: []string{"./scripts/a b", "$(x)", "-c"}, Output: "dist/{{ .Arch }}/", Env: map[string]string{"A": "$B"}, Pass: []string{"C"}},
+		{Builder: Command, Command: []string{"bash", "scripts/build.sh"}, Output: "x"},
+		{Builder: Prebuilt, URL: "https://example.org/v{{ .Version }}/x-{{ .Arch }}?a=b", SHA256: strings.Repeat("a", 64), Timeout: 1},
+		{Builder: Prebuilt, URL: "http://127.0.0.1:1/x", SHA256: strings.Repeat("a", 64)},
+	} {
+		if err := cfg.Validate(); err != nil {
+			t.Errorf("%+v: %v", cfg, err)
+		} else if _, err := Steps("x", cfg, &env); err != nil {
+			t.Errorf("%+v: %v", cfg, err)
 		}
 	}
 	for _, name := range []string{"", "A", "-x", "a/b", "..", "a b", "é"} {
@@ -293,10 +374,51 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"{{ .Nope }}", "{{ .Version | x }}", "{{"} {
-		for _, cfg := range []Config{{Builder: Prebuilt, Path: text}, {Builder: Go, Package: "./x", Ldflags: []string{text}}} {
+		for _, cfg := range []Config{
+			{Builder: Prebuilt, Path: text},
+			{Builder: Prebuilt, URL: "https://example.org/" + text, SHA256: strings.Repeat("a", 64)},
+			{Builder: Go, Package: "./x", Ldflags: []string{text}},
+			{Builder: Command, Command: []string{"make", text}, Output: "x"},
+			{Builder: Command, Command: []string{"make"}, Output: text},
+			{Builder: Command, Command: []string{"make"}, Output: "x", Env: map[string]string{"A": text}},
+			{Builder: Flutter, Flags: []string{"--x=" + text}},
+			{Builder: Flutter, DartDefine: []string{"A=" + text}},
+		} {
+			if !slices.ContainsFunc(slices.Collect(maps.Values(cfg.Texts())), func(s string) bool { return strings.HasSuffix(s, text) }) {
+				t.Errorf("%+v: texts are %q", cfg, cfg.Texts())
+			}
 			if _, err := Steps("x", cfg, &env); err == nil || !strings.Contains(err.Error(), "component x: ") || !strings.Contains(err.Error(), "{{ .Version }}") {
 				t.Errorf("%q: got %v", text, err)
 			}
+		}
+	}
+}
+
+// TestNeeds: every step also needs the steps that it is told to.
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	steps, err := Steps("demo", Config{Builder: Go, Package: "./x", Arch: []string{"amd64", "arm64"}}, &env, "build/requirements")
+	must(t, err)
+	for _, s := range steps {
+		if got := s.Spec().Needs; !slices.Equal(got, []string{SourceStep, "build/requirements"}) {
+			t.Errorf("got %v", got)
+		}
+	}
+}
+
+func TestDuration(t *testing.T) {
+	t.Parallel()
+	var d Duration
+	for text, want := range map[string]time.Duration{"90s": 90 * time.Second, "1h30m": 90 * time.Minute} {
+		must(t, d.UnmarshalText([]byte(text)))
+		again, err := d.MarshalText()
+		if d.duration() != want || err != nil || (&d).UnmarshalText(again) != nil || d.duration() != want {
+			t.Errorf("%s: %v, %s", text, d, again)
+		}
+	}
+	for _, text := range []string{"", "0s", "-5m", "10", "5 m", "+5m", "1.5h", "5us", "1d", "5m;reboot", "99999999999h"} {
+		if err := d.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), "want a time like 90s") {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

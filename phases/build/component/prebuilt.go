@@ -7,10 +7,43 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 
 	"github.com/imrightguy/slipway/phases/internal/archive"
 	"github.com/imrightguy/slipway/pipeline"
 )
+
+var sha256RE = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// checkPrebuilt lists the faults of a configuration for builder prebuilt.
+func (c Config) checkPrebuilt() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch {
+	case c.URL == "":
+		if err := CheckSource(c.Path); err != nil {
+			bad("path: %w", err)
+		}
+		if c.Timeout != 0 {
+			bad("timeout: copying a path of the repository has none")
+		}
+	case c.Path != "":
+		bad("url: want path or url, not both")
+	case c.SHA256 == "":
+		bad("sha256: want the digest of the file at url")
+	}
+	if c.URL != "" {
+		if err := checkURL(c.URL); err != nil {
+			bad("url: %w", err)
+		}
+	}
+	if c.SHA256 != "" && !sha256RE.MatchString(c.SHA256) {
+		bad("sha256: want 64 lower-case hexadecimal digits, found %q", c.SHA256)
+	}
+	if c.SHA256 != "" && len(c.Targets()) > 1 {
+		bad("sha256: one digest cannot hold for %d architectures; make a component for each", len(c.Targets()))
+	}
+	return errs
+}
 
 // prebuilt takes a file, or all that is in a folder, from the repository.
 type prebuilt struct{ path, sha256 string }

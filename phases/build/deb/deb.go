@@ -1,8 +1,11 @@
-// Package deb makes a Debian package of a bundle, through nfpm as a library.
+// Package deb makes a Debian package of a bundle.
 //
-// What nfpm would take from the file system or make up is given to it: mode, owner and time of every entry, the version
-// with its revision, and a file name of our own (nfpm's puts the revision in, which hosts of releases then rename).
-// What Debian wants of every package and a bundle does not have is made here: the copyright file, the changelog,
+// The control file is nfpm's, used as a library, with the version and its revision given to it; the file name is our own
+// (nfpm's puts the revision in, which hosts of releases then rename). The data archive is not nfpm's, which compresses on
+// one processor and holds all of it in memory: it is streamed, see [write].
+//
+// The bundle's top folder etc is /etc, and its files are conffiles: dpkg leaves a user's changes to them alone. All else
+// is below /usr. What Debian wants of every package and a bundle does not have is made here: the copyright file, the changelog,
 // compressed manual pages, and lintian overrides for statically linked programs; so that lintian finds nothing.
 //
 // Format facts are those of deb(5), deb-control(5), Debian Policy 4.6.2 and lintian 2.116.
@@ -12,16 +15,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
-
-	"github.com/goreleaser/nfpm/v2"
-	nfpmdeb "github.com/goreleaser/nfpm/v2/deb"
-	"github.com/goreleaser/nfpm/v2/files"
 
 	"github.com/imrightguy/slipway/phases/build/bundle"
 	"github.com/imrightguy/slipway/phases/build/tarball"
@@ -105,10 +100,6 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (_ pipeline.Rece
 	if err != nil {
 		return nil, err
 	}
-	info, err := s.info(&ws.Env, layout, tmp)
-	if err != nil {
-		return nil, err
-	}
 	path, err := ws.Create(pipeline.Artifact{Name: s.File(), Kind: Kind, OS: "linux", Arch: s.Arch})
 	if err != nil {
 		return nil, err
@@ -119,58 +110,7 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (_ pipeline.Rece
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	ws.Logf("packing %d files and folders, %.1f MB", len(layout), float64(tree.Size)/1e6)
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := pack(info, f); err != nil { // which cannot be interrupted
-		return nil, err
-	}
-	return nil, ctx.Err()
-}
-
-func pack(info *nfpm.Info, w io.Writer) error {
-	if err := nfpmdeb.Default.Package(info, w); err != nil {
-		return fmt.Errorf("nfpm cannot make the package: %w", err)
-	}
-	return nil
-}
-
-// info describes the package to nfpm. Texts that are made here are written to files below tmp, since nfpm reads files.
-func (s *step) info(env *pipeline.Env, layout []File, tmp string) (*nfpm.Info, error) {
-	mtime := tarball.Time(env)
-	info := &nfpm.Info{
-		Name: s.Name, Arch: s.Arch, Platform: "linux",
-		Version: s.Upstream, Release: strconv.Itoa(s.Revision), VersionSchema: "none",
-		Section: s.Section, Priority: s.priority(), Maintainer: s.Maintainer, Description: s.description(), Homepage: s.Homepage,
-		MTime: mtime, DisableGlobbing: true,
-		Overridables: nfpm.Overridables{
-			Depends: s.Depends, Recommends: s.Recommends, Suggests: s.Suggests, Conflicts: s.Conflicts,
-			Replaces: s.Replaces, Provides: s.Provides,
-			Deb: nfpm.Deb{Compression: s.compression(), Breaks: s.Breaks},
-		},
-	}
-	if s.Epoch > 0 {
-		info.Epoch = strconv.Itoa(s.Epoch)
-	}
-	for i, f := range layout {
-		c := &files.Content{Destination: "/" + f.Path, Source: f.source, FileInfo: &files.ContentFileInfo{
-			Owner: "root", Group: "root", Mode: f.Mode.Perm(), MTime: mtime,
-		}}
-		switch {
-		case f.Mode.IsDir():
-			c.Type = files.TypeDir
-		case f.Mode&fs.ModeSymlink != 0:
-			c.Type, c.Source = files.TypeSymlink, f.Link
-		case f.text != nil:
-			c.Source = filepath.Join(tmp, strconv.Itoa(i))
-			if err := os.WriteFile(c.Source, f.text, 0o600); err != nil {
-				return nil, err
-			}
-		}
-		info.Contents = append(info.Contents, c)
-	}
-	info = nfpm.WithDefaults(info)
-	return info, nil
+	return nil, write(ctx, f, s.Config, layout, tarball.Time(&ws.Env), tmp)
 }
 
 func (c Config) priority() string {

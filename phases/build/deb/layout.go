@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/imrightguy/slipway/phases/build/bundle"
 	"github.com/imrightguy/slipway/phases/build/tarball"
 	"github.com/imrightguy/slipway/phases/internal/archive"
 	"github.com/imrightguy/slipway/pipeline"
@@ -32,11 +33,26 @@ type File struct {
 // manRE is a manual page of Policy 12.1: man1 to man9, in English or in a folder for a language.
 var manRE = regexp.MustCompile(`^share/man/([^/]+/)?man[1-9]/[^/]+\.[1-9][a-z0-9+]*$`)
 
+// Content says where the content of a file is: at a path on the disk, or in the text that was made here.
+func (f File) Content() (path string, text []byte) { return f.source, f.text }
+
+// Conffiles lists the configuration files of a package, which are its files in /etc: their paths, without the slash in
+// front. Links are none (Policy 10.7.3 has them for files only).
+func Conffiles(list []File) []string {
+	var paths []string
+	for _, f := range list {
+		if f.Mode.IsRegular() && bundle.InEtc(f.Path) {
+			paths = append(paths, f.Path)
+		}
+	}
+	return paths
+}
+
 // maxPage bounds manual pages and licences, which are read as a whole.
 const maxPage = 16 << 20
 
-// Layout lists what the package made of the bundle in dir holds, sorted by path: the bundle's files below usr/, manual
-// pages compressed as gzip -9n does, and under usr/share what Debian wants, unless the bundle has it.
+// Layout lists what the package made of the bundle in dir holds, sorted by path: the bundle's files below usr/ and
+// etc/, manual pages compressed as gzip -9n does, and under usr/share what Debian wants, unless the bundle has it.
 func Layout(c Config, env *pipeline.Env, dir string) ([]File, error) {
 	entries, err := archive.Tree(dir)
 	if err != nil {
@@ -92,7 +108,9 @@ func (l *layout) bundled(e archive.Entry) error {
 	file := filepath.Join(l.dir, filepath.FromSlash(e.Path))
 	page := manRE.MatchString(e.Path) && !e.Mode.IsDir()
 	inBundle := e.Path
-	e.Path = "usr/" + e.Path
+	if !bundle.InEtc(e.Path) {
+		e.Path = "usr/" + e.Path
+	}
 	if page {
 		e.Path += ".gz"
 	}
@@ -119,11 +137,8 @@ func (l *layout) bundled(e archive.Entry) error {
 			l.legal = append(l.legal, inBundle)
 		}
 	}
-	switch {
-	case l.has(e.Path):
+	if l.has(e.Path) {
 		return fmt.Errorf("the bundle has the manual page %q both compressed and not", inBundle)
-	case e.Link != path.Clean(e.Link) && e.Link != "":
-		return fmt.Errorf("link %q has the target %q, which nfpm would write in another way: want it as %q", inBundle, e.Link, path.Clean(e.Link))
 	}
 	l.put(File{Entry: e, source: file})
 	return nil

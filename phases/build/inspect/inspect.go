@@ -1,4 +1,5 @@
-// Package inspect opens finished packages again, from disk, and compares what is in them with what they were made of.
+// Package inspect opens finished packages again, from disk, and compares what is in them with what they were made of
+// and with what release.yaml asks of it.
 //
 // A package is read as a stranger's would be: see package archive. What it holds is evidence, good or bad; only where it
 // cannot be looked at, because a disk fails for instance, is the verdict unknown.
@@ -6,130 +7,161 @@ package inspect
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"unicode"
 
 	"github.com/imrightguy/slipway/phases/build/bundle"
-	"github.com/imrightguy/slipway/phases/build/deb"
-	"github.com/imrightguy/slipway/phases/build/tarball"
 	"github.com/imrightguy/slipway/phases/internal/archive"
-	"github.com/imrightguy/slipway/phases/internal/check"
+	content "github.com/imrightguy/slipway/phases/internal/inspect"
+	"github.com/imrightguy/slipway/phases/internal/size"
+	"github.com/imrightguy/slipway/phases/internal/version"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
 
-// The names of the checks.
+// The names of the checks, beside those of package content checks, see [content.Checks].
 const (
 	Contents  = "contents"  // a package holds exactly the files of its bundle, and its version is the planned one
+	Size      = "size"      // a package, or a bundle, is as large as it should be
 	Checksums = "checksums" // checksum files name the packages with their digests
-	AUR       = "aur"       // PKGBUILD, .SRCINFO and the tarballs agree
+	AUR       = "aur"       // PKGBUILD, .SRCINFO and the packages agree
 )
 
-// Tarball returns the step that inspects a tarball.
-func Tarball(c tarball.Config) pipeline.Step {
-	return check.Step(spec(c.File(), c.StepID(), c.Bundle, c.Arch), tarballCheck{c})
+// Rules say what is asked of a bundle and of each package made of it.
+type Rules struct {
+	Bundle bundle.Config // its required and forbidden paths, and its rules
+	Size   size.Band     // of the package's file
 }
 
-// Deb returns the step that inspects a Debian package.
-func Deb(c deb.Config) pipeline.Step {
-	return check.Step(spec(c.File(), c.StepID(), c.Bundle, c.Arch), debCheck{c})
-}
-
-// spec is that of a check of one file made of a bundle. With effect Local the evidence is kept while both are unchanged.
-func spec(file, maker, of, goarch string) pipeline.Spec {
-	return pipeline.Spec{
-		ID:     "build/inspect/" + file,
-		Needs:  []string{maker, bundle.StepID(of, goarch)},
-		Effect: pipeline.Local,
-		Inputs: []string{"artifact:" + file, "artifact:" + bundle.Artifact(of, goarch)},
-	}
-}
-
-type tarballCheck struct{ tarball.Config }
-
-func (tarballCheck) Name() string { return Contents }
-
-func (c tarballCheck) Check(ctx context.Context, ws *pipeline.Workspace) (pipeline.Evidence, error) {
-	in, err := inputs(ws, c.File(), bundle.Artifact(c.Bundle, c.Arch))
-	if err != nil {
-		return pipeline.Evidence{}, err
-	}
-	tree, err := archive.Tree(in[1].path)
-	if err == nil {
-		err = archive.Hash(ctx, in[1].path, tree)
-	}
-	if err != nil {
-		return pipeline.Evidence{}, err
-	}
-	want := []archive.Entry{{Path: c.Top(), Mode: os.ModeDir | 0o755, ModTime: tarball.Time(&ws.Env)}}
-	for _, e := range tree {
-		e.Path, e.ModTime = c.Top()+"/"+e.Path, tarball.Time(&ws.Env)
-		want = append(want, e)
-	}
-	r := report{subjects: in, expected: summary(want), passed: holds(c.File(), len(tree))}
-	err = in[0].open(func(f io.Reader) error {
-		got, err := archive.ReadTarGz(ctx, f, limits(want))
-		r.differences(archive.Diff(want, got)...)
-		return err
-	})
-	return r.evidence(err)
-}
-
-type debCheck struct{ deb.Config }
-
-func (debCheck) Name() string { return Contents }
-
-func (c debCheck) Check(ctx context.Context, ws *pipeline.Workspace) (pipeline.Evidence, error) {
-	in, err := inputs(ws, c.File(), bundle.Artifact(c.Bundle, c.Arch))
-	if err != nil {
-		return pipeline.Evidence{}, err
-	}
-	layout, err := deb.Layout(c.Config, &ws.Env, in[1].path)
-	if err == nil {
-		err = deb.Hash(layout)
-	}
-	if err != nil {
-		return pipeline.Evidence{}, err
-	}
-	var want []archive.Entry
-	for _, f := range layout {
-		want = append(want, f.Entry)
-	}
-	r := report{subjects: in, expected: fmt.Sprintf("%s %s for %s, %s", c.Config.Name, c.FullVersion(), c.Arch, summary(want)), passed: holds(c.File(), len(layout))}
-	err = in[0].open(func(f io.Reader) error {
-		got, err := archive.ReadDeb(ctx, f, limits(want))
+// Bundle returns the step that inspects a bundle, before anything is packed.
+func Bundle(name, goarch string, cfg bundle.Config) pipeline.Step {
+	tree := bundle.Artifact(name, goarch)
+	s := newStep("bundle/"+name+"/"+goarch, goarch, Rules{Bundle: cfg}, bundle.StepID(name, goarch))
+	s.read = func(_ context.Context, ws *pipeline.Workspace) (*reading, error) {
+		in, err := inputs(ws, tree)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, field := range []archive.Field{{Name: "Package", Value: c.Config.Name}, {Name: "Version", Value: c.FullVersion()}, {Name: "Architecture", Value: c.Arch}} {
-			if found := got.Field(field.Name); found != field.Value {
-				r.differences(fmt.Sprintf("%s is %q, want %q", field.Name, found, field.Value))
-			}
+		entries, err := archive.Tree(in[0].path)
+		if err != nil {
+			return nil, err
 		}
-		r.differences(archive.Diff(controlFiles(got.Members, &ws.Env), got.Members)...)
-		r.differences(archive.Diff(want, got.Entries)...)
-		return nil
-	})
-	return r.evidence(err)
+		rd := &reading{subjects: in, name: fmt.Sprintf("bundle %s for %s", name, goarch), tree: entries}
+		rd.open = func(e archive.Entry) (content.File, error) { return openIn(in[0].path, e.Path) }
+		return rd, nil
+	}
+	s.spec.Inputs = []string{"artifact:" + tree}
+	s.spec.Checks = content.Checks()
+	if cfg.Rules.Size != (size.Band{}) {
+		s.spec.Checks = append(s.spec.Checks, Size)
+	}
+	return s
 }
 
-// controlFiles is what the control archive holds, no maintainer script among it. The content is looked at elsewhere: of
-// the control file its fields, of md5sums every sum.
-func controlFiles(got []archive.Entry, env *pipeline.Env) []archive.Entry {
-	want := []archive.Entry{{Path: "control"}, {Path: "md5sums"}}
-	for i := range want {
-		want[i].Mode, want[i].ModTime = 0o644, tarball.Time(env)
-		for _, e := range got {
-			if e.Path == want[i].Path {
-				want[i].Size, want[i].SHA256 = e.Size, e.SHA256
-			}
+// newPackage is the step for one file made of a bundle.
+func newPackage(file, maker, of, goarch string, r Rules) *step {
+	s := newStep(file, goarch, r, maker, bundle.StepID(of, goarch))
+	s.spec.Inputs = []string{"artifact:" + file, "artifact:" + bundle.Artifact(of, goarch)}
+	s.spec.Checks = append([]string{Contents}, content.Checks()...)
+	if r.Size != (size.Band{}) {
+		s.spec.Checks = append(s.spec.Checks, Size)
+	}
+	r.Bundle.Rules.Size = size.Band{} // that is the bundle's own
+	s.rules = r
+	return s
+}
+
+func newStep(id, goarch string, r Rules, needs ...string) *step {
+	params := map[string]string{}
+	if b, err := json.Marshal(map[string]any{ // texts and numbers only: there is no error
+		"required": r.Bundle.Required, "forbidden": r.Bundle.Forbidden, "rules": r.Bundle.Rules, "size": r.Size,
+	}); err == nil {
+		params["rules"] = string(b)
+	}
+	return &step{rules: r, arch: goarch, spec: pipeline.Spec{ID: "build/inspect/" + id, Needs: needs, Effect: pipeline.Local, Params: params}}
+}
+
+// step reports several checks of one subject. With effect Local the evidence is kept while it is unchanged.
+type step struct {
+	spec  pipeline.Spec
+	arch  string
+	rules Rules
+	read  func(context.Context, *pipeline.Workspace) (*reading, error)
+}
+
+// reading is what was read of a bundle or package.
+type reading struct {
+	subjects []input
+	name     string
+	packed   *report                                   // what was found out while it was read; nil for a bundle
+	tree     []archive.Entry                           // what it installs, as below /usr
+	open     func(archive.Entry) (content.File, error) // of the tree
+}
+
+func (s *step) Spec() pipeline.Spec { return s.spec }
+
+func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+	evidence, err := s.evidence(ctx, ws)
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // interrupted, which says nothing about what was looked at
+	}
+	for _, name := range s.spec.Checks {
+		e, ok := evidence[name]
+		switch {
+		case ok:
+		case err != nil:
+			e = pipeline.Evidence{Verdict: gate.Unknown, Summary: err.Error()}
+		default:
+			e = pipeline.Evidence{Verdict: gate.Unknown, Summary: "it cannot be looked at: see " + Contents}
+		}
+		e.Check = name
+		ws.Report(e)
+	}
+	return nil, nil
+}
+
+// evidence by the names of checks, as much as there is.
+func (s *step) evidence(ctx context.Context, ws *pipeline.Workspace) (map[string]pipeline.Evidence, error) {
+	all := map[string]pipeline.Evidence{}
+	rd, err := s.read(ctx, ws)
+	if err != nil {
+		return all, err
+	}
+	if rd.packed != nil {
+		all[Contents] = rd.packed.evidence()
+		file := rd.subjects[0]
+		if s.rules.Size != (size.Band{}) {
+			all[Size] = rd.result(content.Size(s.rules.Size, file.artifact.Name, file.artifact.Size))
+		}
+		if rd.open == nil { // damaged
+			return all, nil
 		}
 	}
-	return want
+	v, err := version.Parse(ws.Env.Version)
+	if err != nil {
+		return all, err
+	}
+	results, err := content.Inspect(ctx, s.rules.Bundle.Rules, content.Tree{
+		Name: rd.name, Arch: s.arch, Version: v, Entries: rd.tree, Open: rd.open,
+		Required: s.rules.Bundle.Required, Forbidden: s.rules.Bundle.Forbidden,
+	})
+	if err != nil {
+		return all, err
+	}
+	for _, r := range results {
+		all[r.Check] = rd.result(r)
+	}
+	return all, nil
+}
+
+func (rd *reading) result(r content.Result) pipeline.Evidence {
+	rep := report{subjects: rd.subjects, name: rd.name, expected: r.Expected, passed: r.Passed}
+	rep.differences(r.Faults...)
+	return rep.evidence()
 }
 
 // summary describes a tree in a few words that change with any of its names, modes and bytes.
@@ -176,61 +208,21 @@ func (in input) open(read func(io.Reader) error) error {
 	return errors.Join(read(f), f.Close())
 }
 
-// report collects differences.
-type report struct {
-	subjects []input
-	expected string
-	passed   string // one line for people
-	shown    []string
-	total    int
-}
-
-// How much evidence shows: the first differences, each cut to a length, and the number of all.
-const (
-	maxShown = 5
-	maxText  = 240
-)
-
-func (r *report) differences(list ...string) {
-	for _, d := range list {
-		if r.total++; len(r.shown) < maxShown {
-			r.shown = append(r.shown, line(d))
+// below lists what stands below prefix, which is cut off, or keeps its own folder where that is one of keep.
+func below(entries []archive.Entry, prefix string, keep ...string) []archive.Entry {
+	var out []archive.Entry
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Path, prefix+"/")
+		for _, k := range keep {
+			if e.Path == k || strings.HasPrefix(e.Path, k+"/") {
+				rest, ok = e.Path, true
+			}
+		}
+		if ok {
+			e.Path = rest
+			out = append(out, e)
 		}
 	}
-}
-
-// evidence is the verdict. An error that is a [*archive.BadError] is a difference, any other one means that it could not
-// be looked at.
-func (r *report) evidence(err error) (pipeline.Evidence, error) {
-	e := pipeline.Evidence{Verdict: gate.Pass, Expected: r.expected, Found: r.expected, Subjects: map[string]string{}}
-	for _, s := range r.subjects {
-		e.Subjects[s.artifact.Name] = s.artifact.SHA256
-	}
-	if is, ok := errors.AsType[*archive.BadError](err); ok {
-		r.shown, r.total, err = []string{line(is.Why)}, 1, nil
-	}
-	if r.total > 0 {
-		e.Verdict, e.Found = gate.Fail, strings.Join(r.shown, "; ")
-		if more := r.total - len(r.shown); more > 0 {
-			e.Found += fmt.Sprintf("; and %d more of %d differences", more, r.total)
-		}
-		e.Summary = fmt.Sprintf("%s: %s", r.subjects[0].artifact.Name, e.Found)
-	} else {
-		e.Summary = r.passed
-	}
-	return e, err
-}
-
-// line makes a short line of plain text of what may come out of a stranger's file.
-func line(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "") + "..."
-	}
-	return s
+	archive.Sort(out)
+	return out
 }

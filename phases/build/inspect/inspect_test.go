@@ -16,30 +16,37 @@ func subject() []input {
 	return []input{{pipeline.Artifact{Name: "x.tar.gz", SHA256: "abc"}, "/nowhere/x.tar.gz"}}
 }
 
-// TestReport: damage is a failure, a disk that cannot be read is not; and what is shown stays short.
+// TestReport: what is shown stays short and plain.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	r := report{subjects: subject(), expected: "one file", passed: "fine"}
-	e, err := r.evidence(nil)
-	if err != nil || e.Verdict != gate.Pass || e.Found != "one file" || e.Subjects["x.tar.gz"] != "abc" || e.Summary != "fine" {
-		t.Errorf("got %+v, %v", e, err)
-	}
-	r = report{subjects: subject(), expected: "one file"}
-	e, err = r.evidence(&archive.BadError{Why: "it is\ndamaged \xff\x1b[31m"})
-	if err != nil || e.Verdict != gate.Fail || e.Found != "it is damaged \uFFFD [31m" || e.Expected != "one file" {
-		t.Errorf("got %+v, %v", e, err)
-	}
-	r = report{subjects: subject()}
-	if _, err = r.evidence(fs.ErrPermission); !errors.Is(err, fs.ErrPermission) {
-		t.Errorf("got %v", err)
+	e := r.evidence()
+	if e.Verdict != gate.Pass || e.Found != "one file" || e.Subjects["x.tar.gz"] != "abc" || e.Summary != "fine" {
+		t.Errorf("got %+v", e)
 	}
 	r = report{subjects: subject()}
 	for range 5000 {
 		r.differences(strings.Repeat("ü", 500))
 	}
-	e, err = r.evidence(nil)
-	if err != nil || e.Verdict != gate.Fail || !strings.HasSuffix(e.Found, "; and 4995 more of 5000 differences") || len(e.Found) > 6*maxText || !utf8.ValidString(e.Found) {
-		t.Errorf("got %d bytes: %.300s, %v", len(e.Found), e.Found, err)
+	e = r.evidence()
+	if e.Verdict != gate.Fail || !strings.HasSuffix(e.Found, "; and 4995 more of 5000 differences") || len(e.Found) > 6*maxText || !utf8.ValidString(e.Found) {
+		t.Errorf("got %d bytes: %.300s", len(e.Found), e.Found)
+	}
+}
+
+// TestUnpacked: damage is a failure, a disk that cannot be read is not.
+func TestUnpacked(t *testing.T) {
+	t.Parallel()
+	rd := &reading{subjects: subject(), packed: &report{subjects: subject(), expected: "one file"}}
+	got, err := rd.unpacked(&archive.BadError{Why: "it is\ndamaged \xff\x1b[31m"}, nil, nil, nil, nil, nil, nil)
+	if err != nil || got.open != nil {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if e := got.packed.evidence(); e.Verdict != gate.Fail || e.Found != "it is damaged \uFFFD [31m" || e.Expected != "one file" {
+		t.Errorf("got %+v", e)
+	}
+	if _, err := rd.unpacked(fs.ErrPermission, nil, nil, nil, nil, nil, nil); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -66,7 +66,8 @@ func (c checksumCheck) Check(ctx context.Context, ws *pipeline.Workspace) (pipel
 		}
 		r.subjects = append(r.subjects, in...)
 	}
-	return r.evidence(r.sums(sums[0], digests))
+	err = r.sums(sums[0], digests)
+	return r.evidence(), err
 }
 
 // sums compares a checksum file with what it should say.
@@ -157,7 +158,7 @@ func (c aurCheck) Check(_ context.Context, ws *pipeline.Workspace) (pipeline.Evi
 	if !bytes.Equal(printed.Bytes(), files["PKGBUILD"]) {
 		r.differences("PKGBUILD is not as it was printed")
 	}
-	return r.evidence(nil)
+	return r.evidence(), nil
 }
 
 // readSmall reads a file of an AUR repository; what is larger than the AUR takes is cut, and then refused as too large.

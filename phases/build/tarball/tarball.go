@@ -1,4 +1,5 @@
-// Package tarball packs a bundle into NAME-VERSION-ARCH.tar.gz, with all files below one folder of the same name.
+// Package tarball packs a bundle into NAME-VERSION-ARCH.tar.gz, with all files below one folder of the same name: as they
+// are to lie below /usr, and in its folder etc those for /etc.
 //
 // The bytes depend on the bundle, the version and the time of the base commit, on nothing else: see
 // [archive.WriteTarGz]. The bundle is streamed; no copy of it is made.

@@ -42,7 +42,8 @@ const (
 
 // Config says where the version stands and who makes the commit.
 type Config struct {
-	// Source is the one file that the version is read from, like pubspec.yaml or VERSION.
+	// Source is the one file that the version is read from, like pubspec.yaml or VERSION; or "tag" for the annotated tag
+	// vX.Y.Z of the commit that is released.
 	Source string `yaml:"source" jsonschema:"required"`
 	// Carriers are files that repeat the version. They are written by bump, and must agree with the source.
 	Carriers []string `yaml:"carriers,omitempty"`
@@ -50,13 +51,19 @@ type Config struct {
 	Author string `yaml:"author" jsonschema:"required"`
 }
 
+// Tag as the source of the version stands for the annotated tag of the commit instead of a file.
+const Tag = "tag"
+
 // Validate refuses a configuration that no repository could satisfy.
 func (c Config) Validate() error {
 	seen := map[string]bool{}
+	if c.Source == "" {
+		return errors.New("the version has no source")
+	}
 	for _, file := range c.files() {
 		switch {
 		case file == "":
-			return errors.New("the version has no source")
+			return errors.New("a carrier has no name")
 		case !fs.ValidPath(file) || file == "." || strings.ContainsAny(file, "\\\x00\n\r"):
 			return fmt.Errorf("%q is not the path of a file in the repository", file)
 		case slices.ContainsFunc(strings.Split(file, "/"), func(p string) bool { return strings.EqualFold(p, ".git") }):
@@ -73,8 +80,13 @@ func (c Config) Validate() error {
 	return err
 }
 
-// files lists the source, then the carriers.
-func (c Config) files() []string { return append([]string{c.Source}, c.Carriers...) }
+// files lists the source, where it is a file, then the carriers.
+func (c Config) files() []string {
+	if c.Source == Tag {
+		return slices.Clone(c.Carriers)
+	}
+	return append([]string{c.Source}, c.Carriers...)
+}
 
 // Steps returns the step. RepoDir is the repository's folder, or one inside it.
 func Steps(cfg Config, env *pipeline.Env, repoDir string) ([]pipeline.Step, error) {
@@ -147,11 +159,14 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 func (s *step) draft(r *repo.Repo, base repo.Commit, planned string) (*repo.Draft, carrier.Stamp, error) {
 	stamp := carrier.Stamp{BuildDate: base.Time, Commit: repo.Short(base.ID)}
 	contents := map[string][]byte{}
-	v, drifts, err := Survey(s.cfg, func(file string) (content []byte, err error) {
-		content, err = r.File(base.ID, file)
-		contents[file] = content
+	tree := At(r, base.ID)
+	file := tree.File
+	tree.File = func(name string) (content []byte, err error) {
+		content, err = file(name)
+		contents[name] = content
 		return content, err
-	})
+	}
+	v, drifts, err := Survey(s.cfg, tree)
 	if err != nil {
 		return nil, stamp, fmt.Errorf("at commit %s: %w", repo.Short(base.ID), err)
 	}
@@ -186,7 +201,7 @@ func writePack(path string, d *repo.Draft) error {
 func (s *step) evidence(tree string, v version.Version, stamp carrier.Stamp) pipeline.Evidence {
 	e := pipeline.Evidence{
 		Check: Check, Verdict: gate.Pass, Subjects: map[string]string{},
-		Expected: fmt.Sprintf("%s in %s", v, strings.Join(s.cfg.files(), ", ")),
+		Expected: fmt.Sprintf("%s in %s", v, strings.Join(append([]string{s.cfg.Source}, s.cfg.Carriers...), ", ")),
 	}
 	e.Found = e.Expected
 	var faults []string

@@ -394,7 +394,7 @@ func TestConfig_Validate(t *testing.T) {
 		{Config{Source: ".git/VERSION", Author: author}, "git's own"},
 		{Config{Source: "x/.GIT/VERSION", Author: author}, "git's own"},
 		{Config{Source: "VERSION", Carriers: []string{"VERSION"}, Author: author}, "twice"},
-		{Config{Source: "VERSION", Carriers: []string{""}, Author: author}, "no source"},
+		{Config{Source: "VERSION", Carriers: []string{""}, Author: author}, "a carrier has no name"},
 		{Config{Source: "VERSION"}, "Name <mail>"},
 		{Config{Source: "VERSION", Author: "x <a@b>\ncommitter y"}, "Name <mail>"},
 	} {

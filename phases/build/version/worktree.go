@@ -10,29 +10,82 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/imrightguy/slipway/phases/internal/carrier"
+	"github.com/imrightguy/slipway/phases/internal/repo"
 	"github.com/imrightguy/slipway/phases/internal/version"
 )
 
-// Survey reads the version from the source of truth and compares all carriers with it. Read gives a file's content by
-// its path in the repository. Drifts are places that differ, and byte order marks where none may be; a file that
-// is not there or cannot be understood is an error.
-func Survey(cfg Config, read func(file string) ([]byte, error)) (v version.Version, drifts []carrier.Drift, err error) {
-	for i, file := range cfg.files() {
-		content, err := read(file)
+// A Tree is what versions are read from: a commit, or a working tree.
+type Tree struct {
+	File func(path string) ([]byte, error) // content of a file, by its path in the repository
+	Tags func() ([]repo.Tag, error)        // tags of the commit; asked for a source that is [Tag] only
+}
+
+// At is the tree of a commit.
+func At(r *repo.Repo, commit string) Tree {
+	return Tree{
+		File: func(file string) ([]byte, error) { return r.File(commit, file) },
+		Tags: func() ([]repo.Tag, error) { return r.TagsAt(commit) },
+	}
+}
+
+// Read reads the version from the source of truth.
+func Read(cfg Config, t Tree) (v version.Version, err error) {
+	if cfg.Source == Tag {
+		tags, err := t.Tags()
+		if err != nil {
+			return v, err
+		}
+		return tagged(tags)
+	}
+	content, err := t.File(cfg.Source)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return v, fmt.Errorf("the source of truth %s does not exist: %w", cfg.Source, err)
+	case err != nil:
+		return v, fmt.Errorf("cannot read the source of truth: %w", err)
+	}
+	v, _, err = carrier.Source(cfg.Source, content)
+	return v, err
+}
+
+// tagged is the version that the tags of a commit say: of one annotated tag like v1.2.3.
+func tagged(tags []repo.Tag) (found version.Version, err error) {
+	name := ""
+	for _, tag := range tags {
+		text, ok := strings.CutPrefix(tag.Name, "v")
+		v, err := version.Parse(text)
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && i == 0:
-			return v, nil, fmt.Errorf("the source of truth %s does not exist", file)
+		case !ok || err != nil:
+			continue // of another kind
+		case !tag.Annotated:
+			return v, fmt.Errorf("tag %s is lightweight, so nobody knows who made it: make an annotated one (git tag -a)", tag.Name)
+		case name != "":
+			return v, fmt.Errorf("tags %s and %s are of one commit, which cannot be two versions", name, tag.Name)
+		}
+		found, name = v, tag.Name
+	}
+	if name == "" {
+		return found, errors.New("the commit has no tag like v1.2.3, and release.yaml takes the version from there: git tag -a v1.2.3 makes one")
+	}
+	return found, nil
+}
+
+// Survey reads the version from the source of truth and compares all carriers with it. Drifts are places that differ,
+// and byte order marks where none may be; a file that is not there or cannot be understood is an error.
+func Survey(cfg Config, t Tree) (v version.Version, drifts []carrier.Drift, err error) {
+	if v, err = Read(cfg, t); err != nil {
+		return v, nil, err
+	}
+	for _, file := range cfg.files() {
+		content, err := t.File(file)
+		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return v, nil, fmt.Errorf("the carrier %s does not exist; make it, or take it out of release.yaml", file)
 		case err != nil:
 			return v, nil, err
-		}
-		if i == 0 {
-			if v, _, err = carrier.Source(file, content); err != nil {
-				return v, nil, err
-			}
 		}
 		found, err := carrier.Check(file, content, v, carrier.Stamp{})
 		if err != nil {
@@ -58,7 +111,23 @@ func Drift(root string, cfg Config) (version.Version, []carrier.Drift, error) {
 		return version.Version{}, nil, err
 	}
 	defer dir.Close()
-	return Survey(cfg, func(file string) ([]byte, error) { return readFile(dir, file) })
+	return Survey(cfg, Tree{
+		File: func(file string) ([]byte, error) { return readFile(dir, file) },
+		Tags: func() ([]repo.Tag, error) { return headTags(root) },
+	})
+}
+
+// headTags are the tags of the commit that is checked out.
+func headTags(root string) ([]repo.Tag, error) {
+	r, err := repo.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	head, err := r.Head()
+	if err != nil {
+		return nil, err
+	}
+	return r.TagsAt(head.ID)
 }
 
 // Change is what [Bump] did.
@@ -68,6 +137,15 @@ type Change struct {
 	Places []carrier.Drift `json:"places"` // each with the old text as Found and the new one as Wanted
 	Files  []string        `json:"files"`  // those that were written, in the configuration's order
 }
+
+// NextError says that there is no such next version.
+type NextError struct{ Why error }
+
+// Error is the reason.
+func (e *NextError) Error() string { return e.Why.Error() }
+
+// Unwrap returns the reason.
+func (e *NextError) Unwrap() error { return e.Why }
 
 // Bump writes the next version into the source of truth and its carriers, in the working tree in folder root. What is
 // "major", "minor", "patch", "build" or a version; the version that is there already is written into the carriers
@@ -85,12 +163,16 @@ func Bump(root string, cfg Config, what string) (*Change, error) {
 		}
 	}
 	c := &Change{}
-	if c.From, _, err = carrier.Source(cfg.Source, olds[cfg.Source]); err != nil {
+	if cfg.Source == Tag { // which stands nowhere yet
+		if c.To, err = version.Parse(what); err != nil {
+			return nil, &NextError{fmt.Errorf("the version is that of a tag, so say the next one in full, like 1.2.3: %w", err)}
+		}
+		c.From = c.To
+	} else if c.From, _, err = carrier.Source(cfg.Source, olds[cfg.Source]); err != nil {
 		return nil, err
-	}
-	if c.To = c.From; what != c.From.String() {
+	} else if c.To = c.From; what != c.From.String() {
 		if c.To, err = c.From.Bump(what); err != nil {
-			return nil, err
+			return nil, &NextError{err}
 		}
 	}
 	for _, file := range cfg.files() {

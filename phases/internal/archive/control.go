@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -59,4 +60,20 @@ func ParseControl(text []byte) ([]Field, error) {
 		}
 	}
 	return fields, nil
+}
+
+// PrintControl writes the fields as [ParseControl] reads them. What it would read in another way is an error.
+func PrintControl(fields []Field) ([]byte, error) {
+	var b strings.Builder
+	for _, f := range fields {
+		b.WriteString(f.Name + ": " + f.Value + "\n")
+	}
+	got, err := ParseControl([]byte(b.String()))
+	if err == nil && !slices.Equal(got, fields) {
+		err = errors.New("it would not read back the same")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the control file: %w", err)
+	}
+	return []byte(b.String()), nil
 }

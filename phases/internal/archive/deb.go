@@ -16,9 +16,10 @@ import (
 
 // Deb is what was read of a Debian package, the format of deb(5).
 type Deb struct {
-	Control []Field // of the control file, in its order
-	Members []Entry // files of the control archive, sorted by path
-	Entries []Entry // of the data archive, sorted by path
+	Control   []Field  // of the control file, in its order
+	Conffiles []string // paths of the file of that name, in its order, without the leading slash
+	Members   []Entry  // files of the control archive, sorted by path
+	Entries   []Entry  // of the data archive, sorted by path
 }
 
 // Field returns the value of a control field, or "".
@@ -36,16 +37,16 @@ var controlLimits = Limits{Entries: 64, Bytes: 64 << 20}
 
 const maxControl = 1 << 20 // bytes of the control file
 
-// ReadDeb reads a Debian package. Refused with a [*BadError], beside what [ReadTarGz] refuses: other members than
+// ReadDeb reads a Debian package. Keep, which may be nil, is called for the files of the data archive. Refused with a [*BadError], beside what [ReadTarGz] refuses: other members than
 // debian-binary, control.tar.gz and data.tar, data.tar.gz or data.tar.xz in this order, a control file that is not
-// well formed, and MD5 sums that do not fit the files.
-func ReadDeb(ctx context.Context, r io.Reader, lim Limits) (*Deb, error) {
+// well formed, MD5 sums that do not fit the files, and conffiles that are not among the files.
+func ReadDeb(ctx context.Context, r io.Reader, lim Limits, keep Content) (*Deb, error) {
 	src := &source{r: r}
-	d, err := readDeb(ctx, src, lim)
+	d, err := readDeb(ctx, src, lim, src.own(keep))
 	return d, src.judge(ctx, err)
 }
 
-func readDeb(ctx context.Context, r io.Reader, lim Limits) (*Deb, error) {
+func readDeb(ctx context.Context, r io.Reader, lim Limits, keep Content) (*Deb, error) {
 	ar, err := newArReader(r)
 	if err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func readDeb(ctx context.Context, r io.Reader, lim Limits) (*Deb, error) {
 	if name != "control.tar.gz" {
 		return nil, bad("its second part is %.40q, want control.tar.gz", name)
 	}
-	var control, sums bytes.Buffer
+	var control, sums, conffiles bytes.Buffer
 	d.Members, _, err = readCompressed(ctx, body, gunzip, controlLimits, tarOptions{debian: true, content: func(e Entry, r io.Reader) error {
 		switch e.Path {
 		case "control":
@@ -80,6 +81,9 @@ func readDeb(ctx context.Context, r io.Reader, lim Limits) (*Deb, error) {
 			return err
 		case "md5sums":
 			_, err := io.Copy(&sums, r)
+			return err
+		case "conffiles":
+			_, err := io.Copy(&conffiles, r)
 			return err
 		}
 		return nil
@@ -103,13 +107,37 @@ func readDeb(ctx context.Context, r io.Reader, lim Limits) (*Deb, error) {
 		return nil, bad("its third part is %.40q, want data.tar.gz, data.tar.xz or data.tar", name)
 	}
 	var found map[string]string
-	if d.Entries, found, err = readCompressed(ctx, body, c, lim, tarOptions{debian: true}); err != nil {
+	if d.Entries, found, err = readCompressed(ctx, body, c, lim, tarOptions{debian: true, content: keep}); err != nil {
 		return nil, err
 	}
 	if name, _, err = ar.next(); !errors.Is(err, io.EOF) {
 		return nil, cmpErr(err, bad("it has a fourth part, %.40q", name))
 	}
+	if d.Conffiles, err = parseConffiles(conffiles.String(), found); err != nil {
+		return nil, bad("its conffiles are malformed: %v", err)
+	}
 	return d, compareMD5(wanted, found)
+}
+
+// parseConffiles reads one absolute path of a file in each line, as deb-conffiles(5) says, and none of its flags. Files
+// has the paths of the package's files.
+func parseConffiles(text string, files map[string]string) ([]string, error) {
+	var paths []string
+	seen := map[string]bool{}
+	for line := range strings.Lines(text) {
+		p, ended := strings.CutSuffix(line, "\n")
+		p, rooted := strings.CutPrefix(p, "/")
+		switch {
+		case !ended || !rooted || CheckName(p) != nil:
+			return nil, fmt.Errorf("want the path of a file with a slash in front, found %.80q", line)
+		case files[p] == "":
+			return nil, fmt.Errorf("%q is not a file of the package", p)
+		case seen[p]:
+			return nil, fmt.Errorf("%q is there twice", p)
+		}
+		paths, seen[p] = append(paths, p), true
+	}
+	return paths, nil
 }
 
 func cmpErr(err, otherwise error) error {

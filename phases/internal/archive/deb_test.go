@@ -7,14 +7,18 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/md5"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 )
 
 // member is one part of an ar archive.
@@ -93,7 +97,7 @@ func TestReadDeb_Tool(t *testing.T) {
 		}
 		b, err := os.ReadFile(file)
 		must(t, err)
-		d, err := ReadDeb(t.Context(), bytes.NewReader(gzControl(t, b)), wide)
+		d, err := ReadDeb(t.Context(), bytes.NewReader(gzControl(t, b)), wide, nil)
 		if z == "zstd" {
 			if err == nil || !strings.Contains(err.Error(), `"data.tar.zst"`) {
 				t.Errorf("zstd: got %v", err)
@@ -143,7 +147,7 @@ func TestReadDeb_Hostile(t *testing.T) {
 	version := member{"debian-binary", []byte("2.0\n")}
 	ctl := member{"control.tar.gz", gzTar(t, "./control", control, "./md5sums", sums)}
 	good := deb(t, control, sums, data)
-	if d, err := ReadDeb(t.Context(), bytes.NewReader(good), wide); err != nil || len(d.Entries) != 1 || len(d.Members) != 2 {
+	if d, err := ReadDeb(t.Context(), bytes.NewReader(good), wide, nil); err != nil || len(d.Entries) != 1 || len(d.Members) != 2 {
 		t.Fatalf("the good one: %v", err)
 	}
 	head := len(arMagic)
@@ -186,7 +190,7 @@ func TestReadDeb_Hostile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := ReadDeb(t.Context(), bytes.NewReader(c.data), wide)
+			_, err := ReadDeb(t.Context(), bytes.NewReader(c.data), wide, nil)
 			if !errors.As(err, new(*BadError)) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -237,7 +241,7 @@ func FuzzReadDeb(f *testing.F) {
 	f.Add([]byte(arMagic))
 	f.Add(ar(member{"debian-binary", []byte("2.0\n")}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		d, err := ReadDeb(t.Context(), bytes.NewReader(b), Limits{Entries: 20, Bytes: 1 << 16})
+		d, err := ReadDeb(t.Context(), bytes.NewReader(b), Limits{Entries: 20, Bytes: 1 << 16}, nil)
 		if err != nil {
 			if !errors.As(err, new(*BadError)) {
 				t.Errorf("%v is not a BadError", err)
@@ -266,5 +270,138 @@ func TestDiff(t *testing.T) {
 	}
 	if Digest(want) == Digest(got) {
 		t.Error("digests do not tell the lists apart")
+	}
+}
+
+// TestWriteAr: the parts come out again, and what the format cannot carry is an error.
+func TestWriteAr(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1700000000, 0)
+	body := func(name, text string) Member { return Member{name, int64(len(text)), strings.NewReader(text)} }
+	var b bytes.Buffer
+	must(t, WriteAr(&b, at, body("debian-binary", "2.0\n"), body("odd", "123"), body("empty", "")))
+	if want := "!<arch>\ndebian-binary   1700000000  0     0     100644  4         `\n2.0\n" +
+		"odd             1700000000  0     0     100644  3         `\n123\n" +
+		"empty           1700000000  0     0     100644  0         `\n"; b.String() != want {
+		t.Errorf("got %q", b.String())
+	}
+	for want, m := range map[string]Member{
+		`cannot put "a name that is too long"`: body("a name that is too long", ""),
+		`cannot put "big" with 10000000000`:    {"big", 1e10, strings.NewReader("")},
+		`has 3 bytes or more, want 2`:          {"x", 2, strings.NewReader("1234")},
+		`has 1 bytes or more, want 2`:          {"x", 2, strings.NewReader("1")},
+	} {
+		if err := WriteAr(io.Discard, at, m); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
+		}
+	}
+	if err := WriteAr(io.Discard, time.Unix(-1, 0), body("x", "")); err == nil {
+		t.Error("a time before 1970 is accepted")
+	}
+	for n := range b.Len() {
+		if err := WriteAr(&limitWriter{n}, at, body("debian-binary", "2.0\n"), body("odd", "123"), body("empty", "")); !errors.Is(err, errFull) {
+			t.Fatalf("full after %d bytes: got %v", n, err)
+		}
+	}
+}
+
+// FuzzWriteAr: what is written is read back.
+func FuzzWriteAr(f *testing.F) {
+	f.Add("data.tar.gz", []byte("123"))
+	f.Add("x/", []byte{})
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		if len(name) > 16 || strings.ContainsAny(name, " /") || !utf8.ValidString(name) {
+			t.Skip() // what no caller says
+		}
+		var b bytes.Buffer
+		if WriteAr(&b, time.Unix(1, 0), Member{name, int64(len(data)), bytes.NewReader(data)}) != nil {
+			return
+		}
+		r, err := newArReader(&b)
+		must(t, err)
+		got, body, err := r.next()
+		must(t, err)
+		text, err := io.ReadAll(body)
+		must(t, err)
+		if got != name || !bytes.Equal(text, data) {
+			t.Errorf("%q: got %q with %q", name, got, text)
+		}
+		if _, _, err := r.next(); !errors.Is(err, io.EOF) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestPrintControl prints what was parsed, and refuses what would become another field.
+func TestPrintControl(t *testing.T) {
+	t.Parallel()
+	fields, err := ParseControl([]byte(control))
+	must(t, err)
+	b, err := PrintControl(fields)
+	if err != nil || string(b) != control {
+		t.Errorf("%v\n%s", err, b)
+	}
+	for _, f := range []Field{{"A", "x\nEvil: y"}, {"A b", "x"}, {"", "x"}, {"A", "x\n"}, {"A", " x"}, {"A", "x\n\n y"}, {"A", "\xff"}, {"A", "\x1b"}} {
+		if b, err := PrintControl([]Field{f}); err == nil {
+			t.Errorf("%q is printed as %q", f, b)
+		}
+	}
+	if _, err := PrintControl(nil); err == nil {
+		t.Error("no fields are printed")
+	}
+}
+
+// TestReadDeb_Conffiles: they are listed, and each is a file of the package.
+func TestReadDeb_Conffiles(t *testing.T) {
+	t.Parallel()
+	data, sums := gzTar(t, "./etc/a", "text", "./etc/b", "text"), md5Line("etc/a", "text")+md5Line("etc/b", "text")
+	read := func(conffiles string) (*Deb, error) {
+		b := ar(member{"debian-binary", []byte("2.0\n")}, member{"control.tar.gz", gzTar(t, "./control", control, "./md5sums", sums, "./conffiles", conffiles)}, member{"data.tar.gz", data})
+		return ReadDeb(t.Context(), bytes.NewReader(b), wide, nil)
+	}
+	d, err := read("/etc/b\n/etc/a\n")
+	must(t, err)
+	if got := strings.Join(d.Conffiles, " "); got != "etc/b etc/a" {
+		t.Errorf("got %q", got)
+	}
+	for _, text := range []string{"etc/a\n", "/etc/a", "/etc/c\n", "/etc/a\n/etc/a\n", "\n", "/etc/../etc/a\n", "remove-on-upgrade /etc/a\n", "/etc/a \n", "//etc/a\n", "/\n"} {
+		if _, err := read(text); !errors.As(err, new(*BadError)) || !strings.Contains(err.Error(), "conffiles are malformed") {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}
+
+// TestReadDeb_Content: the content of every file is given, its own errors are no damage, and damage is none of its errors.
+func TestReadDeb_Content(t *testing.T) {
+	t.Parallel()
+	data, sums := gzTar(t, "./usr/a", "text", "./usr/b", "more"), md5Line("usr/a", "text")+md5Line("usr/b", "more")
+	b := deb(t, control, sums, data)
+	got := ""
+	d, err := ReadDeb(t.Context(), bytes.NewReader(b), wide, func(e Entry, r io.Reader) error {
+		if e.Path == "usr/b" {
+			return nil // what is not read is hashed all the same
+		}
+		text, err := io.ReadAll(r)
+		got += e.Path + " " + string(text) + "\n"
+		return err
+	})
+	must(t, err)
+	if got != "usr/a text\n" || d.Entries[1].SHA256 == "" || d.Entries[0].SHA256 != fmt.Sprintf("%x", sha256.Sum256([]byte("text"))) {
+		t.Errorf("got %q, %+v", got, d.Entries)
+	}
+	_, err = ReadDeb(t.Context(), bytes.NewReader(b), wide, func(Entry, io.Reader) error { return errFull })
+	if !errors.Is(err, errFull) || errors.As(err, new(*BadError)) {
+		t.Errorf("got %v", err)
+	}
+	broken := bytes.Clone(data)
+	for i := len(broken) / 2; i < len(broken)/2+20; i++ {
+		broken[i] ^= 0xff
+	}
+	_, err = ReadDeb(t.Context(), bytes.NewReader(deb(t, control, sums, broken)), wide, func(_ Entry, r io.Reader) error {
+		_, err := io.ReadAll(r)
+		return err
+	})
+	if !errors.As(err, new(*BadError)) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -55,6 +55,35 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// own keeps the errors of keep from being taken for damage. What it got from reading the archive is left to be judged.
+func (s *source) own(keep Content) Content {
+	if keep == nil {
+		return nil
+	}
+	return func(e Entry, r io.Reader) error {
+		in := &remember{r: r}
+		err := keep(e, in)
+		if err != nil && (in.err == nil || !errors.Is(err, in.err)) {
+			s.err.Store(&err)
+		}
+		return err
+	}
+}
+
+// remember keeps the first error of reading.
+type remember struct {
+	r   io.Reader
+	err error
+}
+
+func (r *remember) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && r.err == nil {
+		r.err = err
+	}
+	return n, err
+}
+
 // judge makes a BadError of an error that came neither from below nor from the context.
 func (s *source) judge(ctx context.Context, err error) error {
 	var is *BadError
@@ -69,12 +98,16 @@ func (s *source) judge(ctx context.Context, err error) error {
 	return bad("it is damaged: %v", err)
 }
 
-// ReadTarGz lists a gzip-compressed tar archive, sorted by path. Refused with a [*BadError]: damage anywhere in the
+// Content is called for each file of an archive that is read, with what is in it; what it leaves unread is read after it.
+// The Entry has no digest yet. An error that is not a [*BadError] has to be one of its own doing, like that of a disk.
+type Content func(Entry, io.Reader) error
+
+// ReadTarGz lists a gzip-compressed tar archive, sorted by path. Keep may be nil. Refused with a [*BadError]: damage anywhere in the
 // stream, whatever follows the archive, other entries than files, folders and links, names and links that lead out,
 // entries below a link, a path that is there twice, extended attributes, and more than the limits allow.
-func ReadTarGz(ctx context.Context, r io.Reader, lim Limits) ([]Entry, error) {
+func ReadTarGz(ctx context.Context, r io.Reader, lim Limits, keep Content) ([]Entry, error) {
 	src := &source{r: r}
-	entries, _, err := readCompressed(ctx, src, gunzip, lim, tarOptions{})
+	entries, _, err := readCompressed(ctx, src, gunzip, lim, tarOptions{content: src.own(keep)})
 	return entries, src.judge(ctx, err)
 }
 
@@ -84,7 +117,7 @@ var gunzip = archiver.Gz{}
 type tarOptions struct {
 	debian bool // names begin with ./, a root entry may be there, MD5 sums are wanted
 	// content is called for each file where set, instead of only hashing it.
-	content func(Entry, io.Reader) error
+	content Content
 }
 
 // readCompressed reads the archive and then to the end of what it is compressed in, so that its checksum is verified.

@@ -94,7 +94,7 @@ func TestTarGz_Same(t *testing.T) {
 	if !bytes.Equal(first[4:8], make([]byte, 4)) {
 		t.Errorf("the gzip header has the time %x", first[4:8])
 	}
-	got, err := ReadTarGz(t.Context(), bytes.NewReader(first), wide)
+	got, err := ReadTarGz(t.Context(), bytes.NewReader(first), wide, nil)
 	must(t, err)
 	for _, d := range Diff(packed(entries), got) {
 		t.Error(d)
@@ -307,7 +307,7 @@ func TestReadTarGz_Hostile(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := ReadTarGz(t.Context(), bytes.NewReader(c.data), Limits{Entries: 50, Bytes: 1 << 20})
+			_, err := ReadTarGz(t.Context(), bytes.NewReader(c.data), Limits{Entries: 50, Bytes: 1 << 20}, nil)
 			var is *BadError
 			if !errors.As(err, &is) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
@@ -315,7 +315,7 @@ func TestReadTarGz_Hostile(t *testing.T) {
 		})
 	}
 	// Special bits and foreign owners are read, and show as differences.
-	got, err := ReadTarGz(t.Context(), bytes.NewReader(tarGz(t, tar.Header{Name: "a", Mode: 0o4755, Uid: 1000, Typeflag: tar.TypeReg, ModTime: stamp})), wide)
+	got, err := ReadTarGz(t.Context(), bytes.NewReader(tarGz(t, tar.Header{Name: "a", Mode: 0o4755, Uid: 1000, Typeflag: tar.TypeReg, ModTime: stamp})), wide, nil)
 	must(t, err)
 	want := Entry{Path: "a", Mode: 0o755, ModTime: stamp.UTC().Truncate(time.Second), SHA256: got[0].SHA256}
 	if d := Diff([]Entry{want}, got); len(d) != 1 || d[0] != `"a": mode 4755, want 0755; owner 1000/0, want 0/0` {
@@ -334,7 +334,7 @@ func TestReadTarGz_Cut(t *testing.T) {
 	must(t, Hash(t.Context(), dir, entries))
 	b, want := pack(t, dir, entries), packed(entries)
 	look := func(data []byte, what string, at int) {
-		got, err := ReadTarGz(t.Context(), bytes.NewReader(data), wide)
+		got, err := ReadTarGz(t.Context(), bytes.NewReader(data), wide, nil)
 		var is *BadError
 		if err != nil && !errors.As(err, &is) {
 			t.Fatalf("%s at %d: %v", what, at, err)
@@ -374,17 +374,17 @@ func TestRead_Disk(t *testing.T) {
 	b := pack(t, dir, entries)
 	broken := errors.New("input/output error")
 	for _, n := range []int{0, 5, 100, len(b) / 2, len(b) - 1} {
-		_, err := ReadTarGz(t.Context(), failing{bytes.NewReader(b[:n]), broken}, wide)
+		_, err := ReadTarGz(t.Context(), failing{bytes.NewReader(b[:n]), broken}, wide, nil)
 		if !errors.Is(err, broken) || errors.As(err, new(*BadError)) {
 			t.Errorf("after %d bytes: got %v", n, err)
 		}
-		if _, err = ReadDeb(t.Context(), failing{strings.NewReader("!<arch>\ndebian-bin"), broken}, wide); !errors.Is(err, broken) || errors.As(err, new(*BadError)) {
+		if _, err = ReadDeb(t.Context(), failing{strings.NewReader("!<arch>\ndebian-bin"), broken}, wide, nil); !errors.Is(err, broken) || errors.As(err, new(*BadError)) {
 			t.Errorf("deb: got %v", err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := ReadTarGz(ctx, bytes.NewReader(b), wide); !errors.Is(err, context.Canceled) || errors.As(err, new(*BadError)) {
+	if _, err := ReadTarGz(ctx, bytes.NewReader(b), wide, nil); !errors.Is(err, context.Canceled) || errors.As(err, new(*BadError)) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -409,7 +409,7 @@ func readSafely(t *testing.T, b []byte, compressed bool) {
 	var entries []Entry
 	var err error
 	if compressed {
-		entries, err = ReadTarGz(t.Context(), bytes.NewReader(b), lim)
+		entries, err = ReadTarGz(t.Context(), bytes.NewReader(b), lim, nil)
 	} else {
 		src := &source{r: bytes.NewReader(b)}
 		entries, _, err = readCompressed(t.Context(), src, nil, lim, tarOptions{})

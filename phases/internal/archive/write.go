@@ -29,15 +29,34 @@ func WriteTarGz(ctx context.Context, w io.Writer, dir, top string, entries []Ent
 		e.Path = path.Join(top, e.Path)
 		files = append(files, headerFor(e, from, mtime))
 	}
-	out := &untimed{w: w}
 	// archiver.Archive would do both, but it drops the error of closing the compressor: a full disk would go unseen.
-	gz, err := archiver.Gz{CompressionLevel: level, Multithreaded: true}.OpenWriter(out)
+	gz, err := NewGzip(w, level)
 	if err != nil {
 		return err
 	}
-	err = archiver.Tar{}.Archive(ctx, gz, files)
-	return errors.Join(err, gz.Close(), out.err)
+	return errors.Join(archiver.Tar{}.Archive(ctx, gz, files), gz.Close())
 }
+
+// NewGzip compresses what is written to it, at a level of 1 to 9, on all processors. The bytes do not depend on how many
+// there are. Close ends the stream and returns the first error of writing to w; w stays open.
+func NewGzip(w io.Writer, level int) (io.WriteCloser, error) {
+	out := &untimed{w: w}
+	gz, err := archiver.Gz{CompressionLevel: level, Multithreaded: true}.OpenWriter(out)
+	if err != nil {
+		return nil, err
+	}
+	return &gzipWriter{gz, out}, nil
+}
+
+type gzipWriter struct {
+	io.WriteCloser
+	out *untimed
+}
+
+func (g *gzipWriter) Close() error { return errors.Join(g.WriteCloser.Close(), g.out.err) }
+
+// NewXZ compresses what is written to it in the format of xz, on one processor. Close ends the stream; w stays open.
+func NewXZ(w io.Writer) (io.WriteCloser, error) { return archiver.Xz{}.OpenWriter(w) }
 
 func headerFor(e Entry, from string, mtime time.Time) archiver.FileInfo {
 	name := e.Path
@@ -48,14 +67,17 @@ func headerFor(e Entry, from string, mtime time.Time) archiver.FileInfo {
 		FileInfo:      info{e, mtime},
 		NameInArchive: name,
 		LinkTarget:    e.Link,
-		Open: func() (fs.File, error) {
-			f, err := os.Open(from)
-			if err != nil {
-				return nil, err
-			}
-			return &sized{File: f, entry: e.Path, left: e.Size}, nil
-		},
+		Open:          func() (fs.File, error) { return Open(from, e) },
 	}
+}
+
+// Open opens the file at path, which was listed as e. Reading is an error where it no longer has the size of the list.
+func Open(path string, e Entry) (fs.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &sized{File: f, entry: e.Path, left: e.Size}, nil
 }
 
 // info is an entry as a file of an archive. It has no Sys, so neither owner nor inode of the real file can show.

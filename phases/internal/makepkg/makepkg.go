@@ -1,53 +1,38 @@
 // Package makepkg runs the Arch tools makepkg and pacman as judges of a package.
 //
-// A PKGBUILD is a program, so nothing here trusts one. The rules:
-//
-//   - The caller's folders are copied, never written to. The tools work in a private
-//     temporary folder that is removed afterwards; finished packages are copied to
-//     [Options].PkgDest.
-//   - The tools never run as root: root drops to the user nobody first.
-//   - The environment is made here and holds nothing of the caller's. makepkg.conf and
-//     pacman.conf are made here too, for Debian's and Arch's defaults differ.
-//   - Nothing is downloaded. What a PKGBUILD wants from the network must lie in
-//     [Options].SrcDest under its local name; makepkg then only verifies it.
-//   - Where bwrap works the tools run in name spaces of their own, without network and
-//     without the host's files. Where it does not, [Isolation] says why, and the caller
-//     decides what the answer is worth.
-//   - When the context ends the whole process group is killed.
+// A PKGBUILD is a program, so nothing here trusts one: it runs in a box of package sandbox. makepkg.conf and pacman.conf
+// are made here, for Debian's and Arch's defaults differ. Finished packages are copied to [Options].PkgDest. Nothing is
+// downloaded: what a PKGBUILD wants from the network must lie in [Options].SrcDest under its local name, and makepkg then
+// only verifies it. Where there is no sandbox, [Isolation] says so, and the caller decides what the answer is worth; with
+// [Options].Contained nothing is run there.
 //
 // A tool that is not there gives an error matching [ErrMissing]; a tool that was run and
-// refused gives a [*tool.ExitError]. The two must not be confused: the first verdict is
+// refused gives a *tool.ExitError. The two must not be confused: the first verdict is
 // unknown, the second is fail.
 //
 // What is said here of the tools holds for makepkg and pacman 6.0.2.
 package makepkg
 
 import (
-	"fmt"
 	"time"
 
-	"github.com/imrightguy/slipway/phases/internal/tool"
+	"github.com/imrightguy/slipway/phases/internal/sandbox"
 )
 
 // ErrMissing is matched, with errors.Is, by every [*MissingError].
-var ErrMissing = tool.ErrMissing
+var ErrMissing = sandbox.ErrMissing
 
 // MissingError says which tool is not installed and what would bring it.
-type MissingError struct {
-	Tool    string // the program's name
-	Package string // the Debian package that holds it; empty where the system is not Linux
-}
+type MissingError = sandbox.MissingError
 
-// Error names the tool and what to install.
-func (e *MissingError) Error() string {
-	if e.Package == "" {
-		return fmt.Sprintf("cannot run %s on this system: it needs Linux", e.Tool)
-	}
-	return fmt.Sprintf("cannot find %s: install %s", e.Tool, e.Package)
-}
+// Isolation says what a tool was kept from.
+type Isolation = sandbox.Isolation
 
-// Is makes errors.Is(err, ErrMissing) true.
-func (e *MissingError) Is(target error) bool { return target == ErrMissing }
+// Tools lists the programs that [Build] needs, and those that [InstallRemove] needs.
+var (
+	BuildTools   = []string{"makepkg", "bash", "fakeroot", "bsdtar", "zstd", "gzip", "file", "find"}
+	InstallTools = []string{"pacman", "bash"}
+)
 
 // Options says what to run makepkg on. The zero value of each field but Dir has a meaning.
 type Options struct {
@@ -56,6 +41,7 @@ type Options struct {
 	PkgDest    string    // an existing folder that receives the finished packages; empty: they are dropped
 	Args       []string  // makepkg's arguments
 	Arch       string    // architecture to build for; empty: x86_64
+	Contained  bool      // where there is no sandbox: run nothing, answer with a *sandbox.OpenError
 	SourceDate time.Time // SOURCE_DATE_EPOCH; zero: a fixed day, so that two runs agree
 }
 
@@ -67,25 +53,11 @@ type Result struct {
 	Isolation Isolation
 }
 
-// Isolation says what a tool was kept from, so that evidence can state it.
-type Isolation struct {
-	Sandbox string // "bwrap", or empty when the tool ran on the bare system
-	Reason  string // why there is no sandbox
-	UID     int    // the user it ran as, outside of the sandbox
-}
-
-// String describes the isolation in a few words for a line of evidence.
-func (i Isolation) String() string {
-	if i.Sandbox == "" {
-		return fmt.Sprintf("no sandbox, network not cut off, uid %d: %s", i.UID, i.Reason)
-	}
-	return fmt.Sprintf("%s without network, uid %d", i.Sandbox, i.UID)
-}
-
 // Report is what an installation into an empty root and its removal showed.
 type Report struct {
 	Name      string
 	Version   string   // [epoch:]pkgver-pkgrel
+	Scriptlet bool     // the package has an install scriptlet; then nothing was installed
 	Files     []string // the package's files and folders, folders with a trailing slash, sorted
 	Total     int      // files and folders that pacman checked after the installation
 	Altered   int      // those of them that differ from the package
@@ -94,6 +66,8 @@ type Report struct {
 	Isolation Isolation
 }
 
-// Clean says whether the installation was exact and the removal complete. Install
-// scriptlets are never run here: an empty root has no shell for them.
-func (r Report) Clean() bool { return r.Total > 0 && r.Altered == 0 && len(r.Leftovers) == 0 }
+// Clean says whether the installation was exact and the removal complete. A package with an install scriptlet is not
+// clean: what such a program does cannot be seen in an empty root, which has no shell for it.
+func (r Report) Clean() bool {
+	return !r.Scriptlet && r.Total > 0 && r.Altered == 0 && len(r.Leftovers) == 0
+}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/imrightguy/slipway/phases/internal/sandbox"
 	"github.com/imrightguy/slipway/phases/internal/tool"
 )
 
@@ -171,14 +172,14 @@ func TestInstallRemove_Altered(t *testing.T) {
 // TestFindLeftovers looks at a root in which more than pacman's own bookkeeping is left.
 func TestFindLeftovers(t *testing.T) {
 	t.Parallel()
-	b, err := newBox(t.Context())
+	b, err := sandbox.New(t.Context())
 	must(t, err)
-	defer func() { must(t, b.close()) }()
+	defer func() { must(t, b.Close()) }()
 	for _, name := range []string{"root/var/lib/pacman/local/x", "root/var/log", "root/usr/share", "root/hooks"} {
-		must(t, os.MkdirAll(b.outside(name), 0o755))
+		must(t, os.MkdirAll(b.Outside(name), 0o755))
 	}
-	write(t, b.outside("root"), map[string]string{"var/log/pacman.log": "", "usr/share/left": "", "var/log/other": ""})
-	p := &pacman{box: b}
+	write(t, b.Outside("root"), map[string]string{"var/log/pacman.log": "", "usr/share/left": "", "var/log/other": ""})
+	p := &pacman{Box: b}
 	must(t, p.findLeftovers())
 	if want := []string{"usr", "usr/share", "usr/share/left", "var/log/other"}; !slices.Equal(p.report.Leftovers, want) {
 		t.Errorf("leftovers %q, want %q", p.report.Leftovers, want)
@@ -221,6 +222,26 @@ func TestBuild_Refuses(t *testing.T) {
 				t.Errorf("got %v, want %q in the output", err, c.want)
 			}
 		})
+	}
+}
+
+// TestBuild_LeadOut: a PKGBUILD that puts a link where the finished packages are does not get files of the host copied.
+func TestBuild_LeadOut(t *testing.T) {
+	t.Parallel()
+	secret := t.TempDir()
+	write(t, secret, map[string]string{"x.pkg.tar.zst": "secret"})
+	dest := t.TempDir()
+	dir, _ := project(t, unpack)
+	for name, script := range map[string]string{
+		"folder": `rmdir "$PKGDEST"; ln -s "$1" "$PKGDEST"`, "file": `ln -s "$1/x.pkg.tar.zst" "$PKGDEST/"`,
+	} {
+		_, err := Script(t.Context(), Options{Dir: dir, PkgDest: dest}, script, secret)
+		if errors.Is(err, ErrMissing) {
+			must(t, err)
+		}
+		if err == nil || len(ls(t, dest)) != 0 {
+			t.Errorf("%s: %v, copied %q", name, err, ls(t, dest))
+		}
 	}
 }
 
@@ -313,8 +334,8 @@ func TestRefusesLinks(t *testing.T) {
 
 // TestMissing is not parallel: it changes where tools are looked for.
 func TestMissing(t *testing.T) {
-	defer func(old []string) { toolPath = old }(toolPath)
-	toolPath = []string{t.TempDir()}
+	defer func(old []string) { sandbox.Path = old }(sandbox.Path)
+	sandbox.Path = []string{t.TempDir()}
 	for tool, run := range map[string]func() error{
 		"makepkg":  func() error { _, err := PrintSRCINFO(t.Context(), t.TempDir()); return err },
 		"fakeroot": func() error { _, err := Build(t.Context(), Options{Dir: t.TempDir()}); return err },
@@ -332,7 +353,7 @@ func TestMissing(t *testing.T) {
 // TestWithoutBwrap is not parallel: it takes bwrap away. Everything still works, and the
 // result says that there was no sandbox.
 func TestWithoutBwrap(t *testing.T) {
-	must(t, need("makepkg", "pacman", "fakeroot", "bsdtar"))
+	must(t, sandbox.Need("makepkg", "pacman", "fakeroot", "bsdtar"))
 	dirs := t.TempDir()
 	must(t, os.Chmod(filepath.Dir(dirs), 0o755))
 	for _, tool := range []string{
@@ -340,10 +361,14 @@ func TestWithoutBwrap(t *testing.T) {
 	} {
 		must(t, os.Symlink("/usr/bin/"+tool, filepath.Join(dirs, tool)))
 	}
-	defer func(old []string) { toolPath = old }(toolPath)
-	toolPath = []string{dirs}
+	defer func(old []string) { sandbox.Path = old }(sandbox.Path)
+	sandbox.Path = []string{dirs}
 
 	dir, src := project(t, unpack)
+	_, err := Build(t.Context(), Options{Dir: dir, SrcDest: src, PkgDest: t.TempDir(), Contained: true})
+	if _, ok := errors.AsType[*sandbox.OpenError](err); !ok {
+		t.Errorf("ran where there is no sandbox: %v", err)
+	}
 	r, err := Build(t.Context(), Options{Dir: dir, SrcDest: src, PkgDest: t.TempDir()})
 	must(t, err)
 	if r.Isolation.Sandbox != "" || !strings.Contains(r.Isolation.Reason, "bubblewrap") || r.Isolation.UID == 0 {

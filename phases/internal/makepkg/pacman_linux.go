@@ -12,11 +12,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/imrightguy/slipway/phases/internal/sandbox"
 	"github.com/imrightguy/slipway/phases/internal/tool"
 )
 
 // qkkSummary is the line that ends `pacman -Qkk NAME`. It begins with the package's name.
 var qkkSummary = regexp.MustCompile(`(?m)^\S+: (\d+) total files, (\d+) altered files?$`)
+
+// noScriptlet is the line of `pacman -Qi` that says so.
+var noScriptlet = regexp.MustCompile(`(?m)^Install Script +: No$`)
 
 // bookkeeping lists what pacman itself leaves in a root.
 var bookkeeping = []string{"var/lib/pacman", "var/cache/pacman", "var/log/pacman.log", "hooks", "gnupg"}
@@ -26,22 +30,22 @@ var bookkeeping = []string{"var/lib/pacman", "var/cache/pacman", "var/log/pacman
 // and install scriptlets are not run. An error means that a step could not be carried out;
 // what the steps found is in the report.
 func InstallRemove(ctx context.Context, pkgfile string) (_ Report, err error) {
-	if err := need("pacman", "bash"); err != nil {
+	if err := sandbox.Need("pacman", "bash"); err != nil {
 		return Report{}, err
 	}
-	b, err := newBox(ctx)
+	b, err := sandbox.New(ctx)
 	if err != nil {
 		return Report{}, err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	p := &pacman{box: b, report: Report{Isolation: b.isolation}}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	p := &pacman{Box: b, report: Report{Isolation: b.Isolation}}
 	err = p.installRemove(ctx, pkgfile)
 	p.report.Output = p.log.String()
 	return p.report, err
 }
 
 type pacman struct {
-	*box
+	*sandbox.Box
 	report Report
 	log    strings.Builder
 }
@@ -51,22 +55,22 @@ func (p *pacman) installRemove(ctx context.Context, pkgfile string) error {
 		if strings.HasSuffix(name, ".log") {
 			continue
 		}
-		if err := os.MkdirAll(p.outside("root", name), 0o755); err != nil {
+		if err := os.MkdirAll(p.Outside("root", name), 0o755); err != nil {
 			return err
 		}
 	}
 	// The name is the caller's, and pacman takes words with :// for addresses.
-	if err := copyFile(pkgfile, p.outside("package"+packageExt), 0o644); err != nil {
+	if err := sandbox.CopyFile(pkgfile, p.Outside("package"+packageExt), 0o644); err != nil {
 		return err
 	}
-	if err := os.WriteFile(p.outside("pacman.conf"), []byte(p.conf()), 0o644); err != nil {
+	if err := os.WriteFile(p.Outside("pacman.conf"), []byte(p.conf()), 0o644); err != nil {
 		return err
 	}
-	if err := p.handOver(); err != nil {
+	if err := p.HandOver(); err != nil {
 		return err
 	}
 
-	file := p.inside("package" + packageExt)
+	file := p.Inside("package" + packageExt)
 	out, err := p.pacman(ctx, "-Qp", file)
 	if err != nil {
 		return err
@@ -76,12 +80,18 @@ func (p *pacman) installRemove(ctx context.Context, pkgfile string) error {
 		return fmt.Errorf("cannot read name and version from %q", out)
 	}
 	p.report.Name, p.report.Version = words[0], words[1]
+	if out, err = p.pacman(ctx, "-Qip", file); err != nil {
+		return err
+	}
+	if p.report.Scriptlet = !noScriptlet.MatchString(out); p.report.Scriptlet {
+		return nil
+	}
 	if out, err = p.pacman(ctx, "-Qlpq", file); err != nil {
 		return err
 	}
 	for line := range strings.Lines(out) {
 		path := strings.TrimSuffix(line, "\n")
-		p.report.Files = append(p.report.Files, strings.TrimPrefix(strings.TrimPrefix(path, p.inside("root")), "/"))
+		p.report.Files = append(p.report.Files, strings.TrimPrefix(strings.TrimPrefix(path, p.Inside("root")), "/"))
 	}
 	slices.Sort(p.report.Files)
 
@@ -123,7 +133,7 @@ func (p *pacman) compare(ctx context.Context) error {
 }
 
 func (p *pacman) findLeftovers() error {
-	root := p.outside("root")
+	root := p.Outside("root")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -149,14 +159,14 @@ func (p *pacman) findLeftovers() error {
 }
 
 func (p *pacman) pacman(ctx context.Context, args ...string) (string, error) {
-	argv := append([]string{"pacman", "--config", p.inside("pacman.conf"), "--noconfirm", "--color", "never"}, args...)
-	out, err := p.run(ctx, command{argv: argv, dir: "home", asRoot: true})
-	fmt.Fprintf(&p.log, "$ pacman %s\n%s", strings.Join(args, " "), out.tail)
-	return out.stdout, err
+	argv := append([]string{"pacman", "--config", p.Inside("pacman.conf"), "--noconfirm", "--color", "never"}, args...)
+	out, err := p.Run(ctx, sandbox.Command{Argv: argv, Dir: "home", AsRoot: true})
+	fmt.Fprintf(&p.log, "$ pacman %s\n%s", strings.Join(args, " "), out.Tail)
+	return out.Stdout, err
 }
 
 func (p *pacman) conf() string {
-	in := func(name string) string { return p.inside("root/" + name) }
+	in := func(name string) string { return p.Inside("root/" + name) }
 	return "[options]\n" +
 		"RootDir = " + in("") + "\n" +
 		"DBPath = " + in("var/lib/pacman/") + "\n" +

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/imrightguy/slipway/phases/internal/archive"
+	"github.com/imrightguy/slipway/phases/internal/sandbox"
 )
 
 // packageExt is the ending of the packages that our makepkg.conf asks for.
@@ -16,7 +20,7 @@ const packageExt = ".pkg.tar.zst"
 
 // Run runs makepkg with o.Args on a copy of o.Dir.
 func Run(ctx context.Context, o Options) (Result, error) {
-	if err := need("makepkg", "bash"); err != nil {
+	if err := sandbox.Need("makepkg", "bash"); err != nil {
 		return Result{}, err
 	}
 	return run(ctx, o, append([]string{"makepkg"}, o.Args...))
@@ -31,7 +35,7 @@ func PrintSRCINFO(ctx context.Context, dir string) (Result, error) {
 // Build builds the package of the PKGBUILD in o.Dir. Dependencies are not looked at: an
 // evidence made from the result must say that they remain unproven.
 func Build(ctx context.Context, o Options) (Result, error) {
-	if err := need("fakeroot", "bsdtar", "zstd", "gzip", "file", "find"); err != nil {
+	if err := sandbox.Need(BuildTools[2:]...); err != nil {
 		return Result{}, err
 	}
 	o.Args = append([]string{"--force", "--nodeps", "--noconfirm"}, o.Args...)
@@ -45,43 +49,48 @@ func Build(ctx context.Context, o Options) (Result, error) {
 // Script runs a bash script the way Run runs makepkg: on a copy of o.Dir, as the
 // unprivileged user, in the sandbox. makepkg's own library functions can be asked so.
 func Script(ctx context.Context, o Options, script string, args ...string) (Result, error) {
-	if err := need("bash"); err != nil {
+	if err := sandbox.Need("bash"); err != nil {
 		return Result{}, err
 	}
 	return run(ctx, o, append([]string{"bash", "--norc", "--noprofile", "-c", script, "bash"}, args...))
 }
 
 func run(ctx context.Context, o Options, argv []string) (_ Result, err error) {
-	b, err := newBox(ctx)
+	b, err := sandbox.New(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	r := Result{Isolation: b.isolation}
-	if err := b.prepare(o); err != nil {
+	defer func() { err = errors.Join(err, b.Close()) }()
+	r := Result{Isolation: b.Isolation}
+	if o.Contained {
+		if err := b.Isolation.Err(); err != nil {
+			return r, err
+		}
+	}
+	if err := prepare(b, o); err != nil {
 		return r, err
 	}
-	out, err := b.run(ctx, command{argv: argv, dir: "build", env: b.makepkgEnv(o)})
-	r.Stdout, r.Output = out.stdout, out.tail
+	out, err := b.Run(ctx, sandbox.Command{Argv: argv, Dir: "build", Env: makepkgEnv(b, o)})
+	r.Stdout, r.Output = out.Stdout, out.Tail
 	if err != nil || o.PkgDest == "" {
 		return r, err
 	}
-	r.Packages, err = b.collect(o.PkgDest)
+	r.Packages, err = collect(b, o.PkgDest)
 	return r, err
 }
 
 // prepare lays the caller's files and the configuration into the box.
-func (b *box) prepare(o Options) error {
+func prepare(b *sandbox.Box, o Options) error {
 	for _, name := range []string{"build", "src", "pkg", "work", "bin", "db/local"} {
-		if err := os.MkdirAll(b.outside(name), 0o755); err != nil {
+		if err := os.MkdirAll(b.Outside(name), 0o755); err != nil {
 			return err
 		}
 	}
-	if err := copyTree(o.Dir, b.outside("build")); err != nil {
+	if err := sandbox.CopyTree(o.Dir, b.Outside("build")); err != nil {
 		return err
 	}
 	if o.SrcDest != "" {
-		if err := copyTree(o.SrcDest, b.outside("src")); err != nil {
+		if err := sandbox.CopyTree(o.SrcDest, b.Outside("src")); err != nil {
 			return err
 		}
 	}
@@ -94,35 +103,35 @@ func (b *box) prepare(o Options) error {
 	}
 	files := map[string]string{
 		"makepkg.conf": makepkgConf(arch),
-		"pacman.conf":  "[options]\nArchitecture = " + arch + "\nDBPath = " + b.inside("db/") + "\n",
+		"pacman.conf":  "[options]\nArchitecture = " + arch + "\nDBPath = " + b.Inside("db/") + "\n",
 		// makepkg asks pacman what is installed. The answer is always: nothing.
-		"bin/pacman": "#!/bin/bash\nexec /usr/bin/pacman --config " + b.inside("pacman.conf") + " \"$@\"\n",
+		"bin/pacman": "#!/bin/bash\nexec /usr/bin/pacman --config " + b.Inside("pacman.conf") + " \"$@\"\n",
 	}
 	for name, text := range files {
 		mode := os.FileMode(0o644)
 		if strings.HasPrefix(name, "bin/") {
 			mode = 0o755
 		}
-		if err := os.WriteFile(b.outside(name), []byte(text), mode); err != nil {
+		if err := os.WriteFile(b.Outside(name), []byte(text), mode); err != nil {
 			return err
 		}
 	}
-	return b.handOver()
+	return b.HandOver()
 }
 
-func (b *box) makepkgEnv(o Options) []string {
+func makepkgEnv(b *sandbox.Box, o Options) []string {
 	date := int64(315532800) // 1 January 1980
 	if !o.SourceDate.IsZero() {
 		date = o.SourceDate.Unix()
 	}
 	return []string{
-		"MAKEPKG_CONF=" + b.inside("makepkg.conf"),
-		"PACMAN=" + b.inside("bin/pacman"),
-		"BUILDDIR=" + b.inside("work"),
-		"SRCDEST=" + b.inside("src"),
-		"PKGDEST=" + b.inside("pkg"),
-		"SRCPKGDEST=" + b.inside("pkg"),
-		"LOGDEST=" + b.inside("work"),
+		"MAKEPKG_CONF=" + b.Inside("makepkg.conf"),
+		"PACMAN=" + b.Inside("bin/pacman"),
+		"BUILDDIR=" + b.Inside("work"),
+		"SRCDEST=" + b.Inside("src"),
+		"PKGDEST=" + b.Inside("pkg"),
+		"SRCPKGDEST=" + b.Inside("pkg"),
+		"LOGDEST=" + b.Inside("work"),
 		"SOURCE_DATE_EPOCH=" + strconv.FormatInt(date, 10),
 	}
 }
@@ -148,9 +157,15 @@ PACKAGER='slipway <noreply@example.org>'
 `
 }
 
-// collect copies the finished packages out of the box.
-func (b *box) collect(dest string) ([]string, error) {
-	entries, err := os.ReadDir(b.outside("pkg"))
+// collect copies the finished packages out of the box. The folder is the judged program's: links that lead out of it are
+// not followed.
+func collect(b *sandbox.Box, dest string) (_ []string, err error) {
+	root, err := os.OpenRoot(b.Outside())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	entries, err := fs.ReadDir(root.FS(), "pkg")
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +174,11 @@ func (b *box) collect(dest string) ([]string, error) {
 		if !strings.HasSuffix(e.Name(), packageExt) {
 			continue
 		}
+		if !e.Type().IsRegular() {
+			return nil, fmt.Errorf("cannot take %s: not a regular file", e.Name())
+		}
 		to := filepath.Join(dest, e.Name())
-		if err := copyFile(b.outside("pkg", e.Name()), to, 0o644); err != nil {
+		if err := archive.CopyFile(root, "pkg/"+e.Name(), to, 0o644); err != nil {
 			return nil, err
 		}
 		packages = append(packages, to)

@@ -58,6 +58,12 @@ const (
 	licenseName  = "LICENSE" // of the packaging files themselves
 )
 
+// buildTools are packages that nobody needs to run a program, by their names in Arch and in the AUR.
+var buildTools = []string{
+	"base-devel", "bazel", "cargo", "cmake", "dart", "fakeroot", "flutter", "flutter-bin", "meson", "ninja", "pyinstaller", "python-build", "python-installer",
+	"python-pip", "python-pyinstaller", "python-wheel",
+}
+
 type linter struct {
 	repo     string
 	files    map[string][]byte
@@ -140,6 +146,10 @@ func (l *linter) section(section Section) {
 			case "install", "changelog":
 				if !l.has(value) {
 					l.add("missing-file", srcinfoName, 0, "missing %s file: %s", plain, value)
+				}
+			case "depends":
+				if m := relationRE.FindStringSubmatch(value); m != nil && slices.Contains(buildTools, m[1]) {
+					l.add("build-tool", srcinfoName, 0, "%s names %q, which builds programs and does not run them: want it in makedepends, or nowhere", key, value)
 				}
 			case "source":
 				if !strings.Contains(value, "://") && !strings.Contains(value, "lp:") && !l.has(value) {

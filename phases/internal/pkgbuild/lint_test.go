@@ -78,6 +78,8 @@ func TestLint(t *testing.T) {
 		}},
 		{"pkgdesc", "want at most 255 characters", edit(srcinfoName, "pkgdesc = ", "pkgdesc = "+strings.Repeat("x", 255))},
 		{"depends", "want a package name", edit(srcinfoName, "depends = gtk3", "depends = gtk3 (>= 3)")},
+		// Failure 31: Flutter as a runtime dependency.
+		{"build-tool", `depends names "flutter>=3", which builds programs`, edit(srcinfoName, "depends = gtk3", "depends = flutter>=3")},
 		{"provides", "want no other operator than =", edit(srcinfoName, "cloudtolocalllm=3.2.1", "cloudtolocalllm>=3.2.1")},
 		{"license", "want an SPDX expression", edit(srcinfoName, "license = LicenseRef-Own", "license = custom:own")},
 		{"options", "want an option of makepkg", edit(srcinfoName, "!strip", "!stripe")},

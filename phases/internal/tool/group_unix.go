@@ -7,9 +7,10 @@ import (
 	"syscall"
 )
 
-// group puts the program into a process group of its own, and makes the end of its context kill the whole group.
+// group puts the program into a session and so into a process group of its own, where it has no terminal to ask
+// anything on, and makes the end of its context kill the whole group.
 func group(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 

@@ -1,9 +1,8 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -56,26 +55,12 @@ func (a *app) doBump(what string) error {
 	if err != nil {
 		return err
 	}
-	was, err := phases.VersionIn(p.config, p.read)
-	if err != nil {
-		return err
-	}
-	if _, err := was.Bump(what); err != nil && what != was.String() {
-		return usage(a.command("bump", "--help")+" tells more", "%w", err)
-	}
 	change, err := phases.Bump(p.config, p.repo.Root(), what)
+	if is, ok := errors.AsType[*phases.NextError](err); ok {
+		return usage(a.command("bump", "--help")+" tells more", "%w", is.Why)
+	}
 	if err != nil {
 		return err
 	}
 	return a.ui.Show(bumped{From: change.From.String(), To: change.To.String(), Change: change, next: "look at git diff, then commit"})
-}
-
-// read reads a file of the working tree, without leaving it by a link.
-func (p *project) read(path string) ([]byte, error) {
-	root, err := os.OpenRoot(p.repo.Root())
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	return root.ReadFile(filepath.FromSlash(path))
 }

@@ -3,16 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
-	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/Masterminds/semver/v3"
 	"github.com/spf13/cobra"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
@@ -101,100 +96,42 @@ func (d diagnosis) Show(p *ui.Page) {
 	}
 }
 
-// judges are the programs that distributions judge packages with, and the Debian package that has each.
-var judges = []struct{ name, debian string }{
-	{"dpkg-deb", "dpkg"},
-	{"lintian", "lintian"},
-	{"makepkg", "makepkg"},
-	{"pacman", "pacman-package-manager"},
-	{"bsdtar", "libarchive-tools"},
-	{"fakeroot", "fakeroot"},
-	{"bwrap", "bubblewrap"},
-	{"zstd", "zstd"},
-	{"desktop-file-validate", "desktop-file-utils"},
-	{"appstreamcli", "appstream"},
-	{"unsquashfs", "squashfs-tools"},
-	{"zsync", "zsync"},
-}
-
 // room is the disk space below which a release is not begun with confidence, in bytes: work trees, packages and an
 // archive of them for a product of some hundred megabytes.
 const room = 1 << 30
 
 func (a *app) examine(ctx context.Context, p *project) (d diagnosis) {
 	for _, name := range slices.Sorted(maps.Keys(p.config.Requires)) {
-		d.Findings = append(d.Findings, examineTool(ctx, name, p.config.Requires[name]))
+		t := phases.ExamineTool(ctx, name, p.config.Requires[name])
+		f := finding{Kind: "tool", Name: t.Name, OK: t.OK, Found: t.Found, Hint: t.Hint}
+		if !t.OK {
+			f.Want = t.Want
+		}
+		d.Findings = append(d.Findings, f)
 	}
-	for _, j := range judges {
-		f := finding{Kind: "judge", Name: j.name}
-		if path, err := exec.LookPath(j.name); err == nil {
-			f.OK, f.Found = true, path
-		} else {
-			f.Found, f.Hint = "missing", "apt-get install "+j.debian
+	seen := map[string]bool{}
+	for _, j := range phases.ExamineJudges() {
+		if seen[j.Name] {
+			continue
+		}
+		seen[j.Name] = true
+		f := finding{Kind: "judge", Name: j.Name, OK: j.Path != "", Found: j.Path}
+		if !f.OK {
+			f.Found, f.Hint = "missing", "apt-get install "+j.Debian
 		}
 		d.Findings = append(d.Findings, f)
 	}
 	d.Findings = append(d.Findings, a.examineKeys(ctx, p)...)
-	f := finding{Kind: "disk", Name: "free"}
-	if free, err := freeBytes(p.repo.Root()); err != nil {
-		f.OK, f.Found = true, "unknown: "+err.Error()
-	} else {
-		f.OK, f.Found = free >= room, ui.Bytes(free)
-		if !f.OK {
-			f.Want, f.Hint = ui.Bytes(room), a.command("clean")+" removes work files and old packages"
-		}
+	want := p.config.Disk
+	if want == 0 {
+		want = room
+	}
+	r := phases.ExamineRoom(p.repo.Root(), want)
+	f := finding{Kind: "disk", Name: "free", OK: r.OK, Found: r.Found}
+	if !f.OK {
+		f.Want, f.Hint = r.Want, a.command("clean")+" removes work files and old packages"
 	}
 	return diagnosis{append(d.Findings, f)}
-}
-
-// toolName is what a program may be called that is looked for in PATH.
-var toolName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
-
-// versionText finds the first version in what a program says of itself.
-var versionText = regexp.MustCompile(`\d+\.\d+(\.\d+)?`)
-
-// toolTimeout is what a program gets to say its version. Some make their caches first.
-const toolTimeout = 20 * time.Second
-
-// examineTool asks a program for its version and compares that with the range.
-func examineTool(ctx context.Context, name, want string) finding {
-	f := finding{Kind: "tool", Name: name, Want: want}
-	if !toolName.MatchString(name) {
-		f.Found = "is not the name of a program"
-		return f
-	}
-	wanted, err := semver.NewConstraint(want)
-	if err != nil {
-		f.Found = "the range cannot be read: " + err.Error()
-		return f
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		f.Found, f.Hint = "missing", "install it, or add its folder to PATH"
-		return f
-	}
-	arg := "--version"
-	if name == "go" {
-		arg = "version"
-	}
-	ctx, cancel := context.WithTimeout(ctx, toolTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, arg)
-	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
-	text := versionText.FindString(string(out))
-	switch {
-	case text == "" && err != nil:
-		f.Found = fmt.Sprintf("%s %s did not tell its version: %v", name, arg, err)
-	case text == "":
-		f.Found = fmt.Sprintf("%s %s did not tell its version", name, arg)
-	default:
-		found, err := semver.NewVersion(text)
-		if f.Found = text; err == nil && wanted.Check(found) {
-			f.OK, f.Want = true, ""
-		}
-	}
-	return f
 }
 
 // examineKeys lists the approver roles that ssh-agent's keys would do for. Approvers count as they stand at HEAD.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -15,7 +16,7 @@ import (
 type App struct {
 	ID      string           // names the desktop entry, the AppStream file and, without a Desktop, the icon
 	Version string           // becomes X-AppImage-Version
-	Bundle  []squashfs.Entry // an FHS-relative tree, which goes under usr/
+	Bundle  []squashfs.Entry // a tree as below /usr, which goes under usr/; its folder etc goes to the root
 	Exec    string           // what AppRun starts, in the bundle: "bin/app"
 
 	// What is nil is looked for in the bundle.
@@ -24,20 +25,83 @@ type App struct {
 	Icon      []byte // PNG or SVG; else the largest up to 256 x 256 under share/icons/hicolor, or share/pixmaps
 	AppStream []byte // else share/metainfo/ID.appdata.xml or ID.metainfo.xml
 
+	// Console says that this is a program for terminals, which need not have an icon: without one it gets [PlainIcon].
+	Console bool
+
 	// Shortcuts are paths of the bundle that are reachable at the AppDir's root as well, where the bundle has them:
-	// "bin/tray" becomes a link to usr/bin/tray.
+	// "bin/tray" becomes a link to usr/bin/tray, and "bin" one to usr/bin.
 	Shortcuts []string
 }
 
-// appRun starts the program wherever the AppDir lies. It sets no library path: children of the application would
-// inherit it, and the bundle's programs find their libraries by $ORIGIN.
+// appRun starts a program of the bundle. It sets no library path: children of the application would inherit it, and the
+// bundle's programs find their libraries by $ORIGIN. The runtime starts it as $APPDIR/AppRun; otherwise APPDIR may be
+// that of another AppImage, which this one was started from.
 const appRun = `#!/bin/sh
-here=${APPDIR:-$(dirname "$(readlink -f "$0")")}
+case $0 in
+"$APPDIR/AppRun") here=$APPDIR called=${ARGV0##*/} ;;
+*) here=$(dirname "$(readlink -f "$0")") called= ;;
+esac
 PATH="$here/usr/bin:$PATH"
 XDG_DATA_DIRS="$here/usr/share:${XDG_DATA_DIRS:-/usr/local/share:/usr/share}"
 export PATH XDG_DATA_DIRS
-exec "$here/usr/%s" "$@"
+%sexec "$here/usr/%s" "$@"
 `
+
+// others is the part of AppRun by which a link to the AppImage with the name of another of its programs starts that.
+const others = `case $called in
+%s) exec "$here/usr/bin/$called" "$@" ;;
+esac
+`
+
+// plainName is a file name that needs no quoting in a script.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*$`)
+
+// script is AppRun.
+func (a *App) script(ix index) ([]byte, error) {
+	if a.AppRun != nil {
+		return a.AppRun, nil
+	}
+	if e, err := ix.resolve(path.Join("usr", a.Exec)); a.Exec == "" || err != nil || !e.Mode.IsRegular() {
+		return nil, fmt.Errorf("the bundle has no program %q for AppRun to start", a.Exec)
+	}
+	if strings.ContainsAny(a.Exec, "\"\\$`\n") {
+		return nil, fmt.Errorf("program %q cannot stand in a script", a.Exec)
+	}
+	var names []string
+	for _, p := range a.programs(ix) {
+		if p != path.Clean(a.Exec) && plainName.MatchString(path.Base(p)) {
+			names = append(names, path.Base(p))
+		}
+	}
+	choice := ""
+	if len(names) > 0 {
+		choice = fmt.Sprintf(others, strings.Join(names, " | "))
+	}
+	return fmt.Appendf(nil, appRun, choice, path.Clean(a.Exec)), nil
+}
+
+// programs lists what lies in the bundle's folder bin and can be started, sorted.
+func (a *App) programs(ix index) []string {
+	var list []string
+	for _, e := range a.Bundle {
+		if path.Dir(e.Path) != "bin" {
+			continue
+		}
+		if to, err := ix.resolve(path.Join("usr", e.Path)); err == nil && to.Mode.IsRegular() && to.Mode&0o111 != 0 {
+			list = append(list, e.Path)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// place is where a path of the bundle goes.
+func place(p string) string {
+	if p == "etc" || strings.HasPrefix(p, "etc/") { // in a package that is /etc, not /usr/etc
+		return p
+	}
+	return path.Join("usr", p)
+}
 
 // Assemble lays out an AppDir. It changes nothing on disk and does not judge: Check does.
 func Assemble(a App) ([]squashfs.Entry, error) {
@@ -50,26 +114,19 @@ func Assemble(a App) ([]squashfs.Entry, error) {
 	list := []squashfs.Entry{{Path: ".", Mode: fs.ModeDir | 0o755}}
 	for _, e := range a.Bundle {
 		if e.Path != "." {
-			e.Path = path.Join("usr", e.Path)
+			e.Path = place(e.Path)
 			list = append(list, e)
 		}
 	}
 	ix := newIndex(list)
-	script := a.AppRun
-	if script == nil {
-		if _, err := ix.resolve(path.Join("usr", a.Exec)); a.Exec == "" || err != nil {
-			return nil, fmt.Errorf("the bundle has no program %q for AppRun to start", a.Exec)
-		}
-		if strings.ContainsAny(a.Exec, "\"\\$`\n") {
-			return nil, fmt.Errorf("program %q cannot stand in a script", a.Exec)
-		}
-		script = fmt.Appendf(nil, appRun, path.Clean(a.Exec))
+	script, err := a.script(ix)
+	if err != nil {
+		return nil, err
 	}
 	list = append(list, content("AppRun", 0o755, script))
 
 	desktop := a.Desktop
 	if desktop == nil {
-		var err error
 		if desktop, err = ix.content("usr/share/applications/" + a.ID + ".desktop"); err != nil {
 			return nil, err
 		}
@@ -133,6 +190,10 @@ func (a *App) icon(ix index, name string) ([]byte, string, error) {
 			b, err := ix.content(p)
 			return b, ext, err
 		}
+	}
+	if a.Console {
+		b, err := PlainIcon()
+		return b, ".png", err
 	}
 	return nil, "", fmt.Errorf("the bundle has no icon %s under share/icons/hicolor or share/pixmaps", name)
 }

@@ -3,62 +3,22 @@ package appdir
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/imrightguy/slipway/phases/internal/desktop"
 )
 
 // desktopEntry is the [Desktop Entry] group of a .desktop file.
 type desktopEntry map[string]string
 
-const mainGroup = "Desktop Entry"
+const mainGroup = desktop.Main
 
-// parseDesktop reads a .desktop file, with the strictness of the specification: the main group first, each key once.
+// parseDesktop reads a .desktop file, with the strictness of the specification.
 func parseDesktop(b []byte) (desktopEntry, error) {
-	if !utf8.Valid(b) {
-		return nil, fmt.Errorf("it is not UTF-8")
+	e, err := desktop.Parse(b)
+	if err != nil {
+		return nil, err
 	}
-	groups := map[string]bool{}
-	group := ""
-	entry := desktopEntry{}
-	seen := map[string]bool{}
-	n := 0
-	for line := range strings.Lines(string(b)) {
-		n++
-		line = strings.TrimSuffix(line, "\n")
-		switch {
-		case strings.TrimSpace(line) == "" || line[0] == '#':
-			continue
-		case line[0] == '[':
-			name, ok := strings.CutSuffix(line[1:], "]")
-			if !ok || name == "" || strings.ContainsAny(name, "[]") {
-				return nil, fmt.Errorf("line %d: %q is no group header", n, line)
-			}
-			if len(groups) == 0 && name != mainGroup {
-				return nil, fmt.Errorf("line %d: the first group is not [%s]", n, mainGroup)
-			}
-			if groups[name] {
-				return nil, fmt.Errorf("line %d: a second group [%s]", n, name)
-			}
-			groups[name], group = true, name
-			clear(seen)
-			continue
-		}
-		k, v, ok := strings.Cut(line, "=")
-		k, v = strings.TrimSpace(k), strings.TrimSpace(v)
-		if !ok || k == "" || group == "" {
-			return nil, fmt.Errorf("line %d: %q is no key=value of a group", n, line)
-		}
-		if seen[k] {
-			return nil, fmt.Errorf("line %d: a second %s", n, k)
-		}
-		seen[k] = true
-		if group == mainGroup {
-			entry[k] = v
-		}
-	}
-	if !groups[mainGroup] {
-		return nil, fmt.Errorf("it has no group [%s]", mainGroup)
-	}
-	return entry, nil
+	return e.Keys(), nil
 }
 
 // check finds what appimagetool and desktop-file-validate would refuse.

@@ -86,6 +86,9 @@ func consume(t testing.TB, b []byte) error {
 		if p != "." && (!fs.ValidPath(strings.ToValidUTF8(p, "?")) || strings.Contains(p, "\x00")) {
 			t.Fatalf("walks to %q", p)
 		}
+		if _, _, err := r.Owner(n); err != nil {
+			return err
+		}
 		if budget--; budget <= 0 {
 			return errEnough
 		}

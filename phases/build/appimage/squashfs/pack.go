@@ -88,7 +88,13 @@ func (p *packer) pack(all []*node) error {
 	}
 	seen := map[uint64][]*node{} // by a hash of the content, which only narrows down what is compared
 	empty := &fileData{fragment: noFragment}
-	for _, n := range all {
+	top := len(all) - 1 - len(all[len(all)-1].kids) // where the root's own files begin, which come last
+	for i, n := range all {
+		if i == top { // a start reads them first: they share no block with others, so that it need not unpack those
+			if err := p.flushSmall(); err != nil {
+				return err
+			}
+		}
 		if n.kind != typeFile {
 			continue
 		}

@@ -151,12 +151,13 @@ func (c *metaCursor) read(n int) ([]byte, error) {
 type Inode struct {
 	Ref    uint64      // its reference, unique in the image
 	Number uint32      // its inode number, unique in an honest image
-	Mode   fs.FileMode // kind and permission bits
-	Time   uint32
+	Mode   fs.FileMode // kind and permission bits, with setuid, setgid and sticky
+	Time   uint32      // seconds since 1970
 	Links  uint32
 	Size   int64  // of a regular file; of a link the length of its target
 	Target string // of a link
 
+	uid, gid             uint16 // indexes of the id table
 	fragment, fragOffset uint32
 	words                []uint32
 	starts               []uint64
@@ -188,7 +189,10 @@ func (r *Reader) Inode(ref uint64) (*Inode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Inode{Ref: ref, Mode: fs.FileMode(le.Uint16(b[2:]) & 0o777), Time: le.Uint32(b[8:]), Number: le.Uint32(b[12:]), Links: 1}
+	n := &Inode{
+		Ref: ref, Mode: modeBits(le.Uint16(b[2:])), Time: le.Uint32(b[8:]), Number: le.Uint32(b[12:]), Links: 1,
+		uid: le.Uint16(b[4:]), gid: le.Uint16(b[6:]),
+	}
 	kind := le.Uint16(b)
 	if kind < typeDir || kind > typeLongLink || (kind > typeSymlink && kind < typeLongDir) {
 		return nil, corrupt("inode type %d is not a file, folder or link", kind)
@@ -225,6 +229,20 @@ func (r *Reader) Inode(ref uint64) (*Inode, error) {
 		return nil, corrupt("a folder of %d bytes", n.dirSize)
 	}
 	return n, nil
+}
+
+// modeBits makes Go's permission bits of Unix's.
+func modeBits(m uint16) fs.FileMode {
+	mode := fs.FileMode(m & 0o777)
+	for _, bit := range [...]struct {
+		unix uint16
+		mode fs.FileMode
+	}{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}} {
+		if m&bit.unix != 0 {
+			mode |= bit.mode
+		}
+	}
+	return mode
 }
 
 func (r *Reader) readBlockList(c *metaCursor, n *Inode, start, size uint64) error {

@@ -3,22 +3,22 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"sort"
 	"sync"
 	"syscall"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/imrightguy/slipway/phases/build/appimage/squashfs"
 )
 
 // filesystem answers the kernel out of an image. A node's number is its inode's reference, so that nothing has to be
 // remembered or forgotten: 1 is the root, any other is the reference + 2.
 type filesystem struct {
-	fuse.RawFileSystem
 	r        *squashfs.Reader
 	uid, gid uint32
 
@@ -29,6 +29,7 @@ type filesystem struct {
 
 // Nothing ever changes, so the kernel may keep what it learns; these bound what is kept here.
 const (
+	rootNode    = 1
 	forever     = 1 << 30 // seconds
 	inodesKept  = 1024
 	foldersKept = 64
@@ -36,45 +37,41 @@ const (
 
 func newFilesystem(r *squashfs.Reader) *filesystem {
 	return &filesystem{
-		RawFileSystem: fuse.NewDefaultRawFileSystem(), r: r, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()),
+		r: r, uid: uint32(os.Getuid()), gid: uint32(os.Getgid()),
 		inodes: map[uint64]*squashfs.Inode{}, dirs: map[uint64][]squashfs.Dirent{},
 	}
 }
 
-func (f *filesystem) String() string { return fuseType }
-
-func nodeID(ref uint64) uint64 { return ref + 2 }
-
-func (f *filesystem) inode(id uint64) (*squashfs.Inode, fuse.Status) {
+func (f *filesystem) inode(id uint64) (*squashfs.Inode, syscall.Errno) {
 	return kept(f, f.inodes, inodesKept, id, func() (*squashfs.Inode, error) {
-		if id == fuse.FUSE_ROOT_ID {
+		if id == rootNode {
 			return f.r.Root()
 		}
 		return f.r.Inode(id - 2)
 	})
 }
 
-func (f *filesystem) folder(id uint64) ([]squashfs.Dirent, fuse.Status) {
-	n, st := f.inode(id)
-	if st != fuse.OK {
-		return nil, st
+func (f *filesystem) folder(id uint64) ([]squashfs.Dirent, syscall.Errno) {
+	n, err := f.inode(id)
+	if err != 0 {
+		return nil, err
 	}
 	if !n.Mode.IsDir() {
-		return nil, fuse.ENOTDIR
+		return nil, syscall.ENOTDIR
 	}
 	return kept(f, f.dirs, foldersKept, id, func() ([]squashfs.Dirent, error) { return f.r.ReadDir(n) })
 }
 
-func kept[T any](f *filesystem, m map[uint64]T, limit int, id uint64, read func() (T, error)) (T, fuse.Status) {
+func kept[T any](f *filesystem, m map[uint64]T, limit int, id uint64, read func() (T, error)) (T, syscall.Errno) {
 	f.mu.Lock()
 	v, ok := m[id]
 	f.mu.Unlock()
 	if ok {
-		return v, fuse.OK
+		return v, 0
 	}
 	v, err := read()
 	if err != nil {
-		return v, fuse.EIO
+		return v, syscall.EIO
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,7 +82,7 @@ func kept[T any](f *filesystem, m map[uint64]T, limit int, id uint64, read func(
 		}
 	}
 	m[id] = v
-	return v, fuse.OK
+	return v, 0
 }
 
 func kindBits(m fs.FileMode) uint32 {
@@ -98,99 +95,134 @@ func kindBits(m fs.FileMode) uint32 {
 	return syscall.S_IFREG
 }
 
-func (f *filesystem) attributes(n *squashfs.Inode, a *fuse.Attr) {
-	t := uint64(n.Time)
-	a.Ino, a.Mode, a.Nlink = uint64(n.Number), kindBits(n.Mode)|uint32(n.Mode.Perm()), n.Links
-	a.Size, a.Blocks, a.Blksize = uint64(n.Size), (uint64(n.Size)+511)/512, f.r.Superblock().BlockSize
-	a.Mtime, a.Ctime, a.Atime = t, t, t
-	a.Uid, a.Gid = f.uid, f.gid
+// attributes writes a struct fuse_attr: inode number, size, blocks, three times u64, their nanoseconds, mode, links,
+// owner, group, device, block size, flags u32.
+func (f *filesystem) attributes(n *squashfs.Inode, p []byte) {
+	le := binary.LittleEndian
+	clear(p[:attrSize])
+	for i, v := range [...]uint64{uint64(n.Number), uint64(n.Size), (uint64(n.Size) + 511) / 512, uint64(n.Time), uint64(n.Time), uint64(n.Time)} {
+		le.PutUint64(p[8*i:], v)
+	}
+	for i, v := range [...]uint32{kindBits(n.Mode) | uint32(n.Mode.Perm()), n.Links, f.uid, f.gid, 0, f.r.Superblock().BlockSize} {
+		le.PutUint32(p[60+4*i:], v)
+	}
 }
 
-func (f *filesystem) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
-	list, st := f.folder(h.NodeId)
-	if st != fuse.OK {
-		return st
+// lookup writes a struct fuse_entry_out: node, generation, how long the name and the attributes hold, attributes.
+func (f *filesystem) lookup(dir uint64, name string, p []byte) (int, syscall.Errno) {
+	const size = 40 + attrSize
+	list, err := f.folder(dir)
+	if err != 0 {
+		return 0, err
 	}
-	out.EntryValid, out.AttrValid = forever, forever
+	le := binary.LittleEndian
+	clear(p[:size])
+	le.PutUint64(p[16:], forever)
+	le.PutUint64(p[24:], forever)
 	i := sort.Search(len(list), func(i int) bool { return list[i].Name >= name })
 	if i == len(list) || list[i].Name != name {
-		out.NodeId = 0 // and the kernel remembers that there is none
-		return fuse.OK
+		return size, 0 // node 0: the kernel remembers that there is none
 	}
-	id := nodeID(list[i].Ref)
-	n, st := f.inode(id)
-	if st != fuse.OK {
-		return st
+	id := list[i].Ref + 2
+	n, err := f.inode(id)
+	if err != 0 {
+		return 0, err
 	}
-	out.NodeId, out.Generation = id, 1
-	f.attributes(n, &out.Attr)
-	return fuse.OK
+	le.PutUint64(p, id)
+	le.PutUint64(p[8:], 1)
+	f.attributes(n, p[40:])
+	return size, 0
 }
 
-func (f *filesystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
-	n, st := f.inode(in.NodeId)
-	if st == fuse.OK {
-		out.AttrValid = forever
-		f.attributes(n, &out.Attr)
+func (f *filesystem) getattr(id uint64, p []byte) (int, syscall.Errno) {
+	n, err := f.inode(id)
+	if err != 0 {
+		return 0, err
 	}
-	return st
+	clear(p[:16])
+	binary.LittleEndian.PutUint64(p, forever)
+	f.attributes(n, p[16:])
+	return 16 + attrSize, 0
 }
 
-func (f *filesystem) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
-	n, st := f.inode(h.NodeId)
-	if st == fuse.OK && n.Mode.Type() != fs.ModeSymlink {
-		st = fuse.EINVAL
+func (f *filesystem) readlink(id uint64, p []byte) (int, syscall.Errno) {
+	n, err := f.inode(id)
+	if err == 0 && n.Mode.Type() != fs.ModeSymlink {
+		err = syscall.EINVAL
 	}
-	if st != fuse.OK {
-		return nil, st
+	if err == 0 && len(n.Target) >= 4096 { // the kernel takes a page of it
+		err = syscall.ENAMETOOLONG
 	}
-	return []byte(n.Target), fuse.OK
+	if err != 0 {
+		return 0, err
+	}
+	return copy(p, n.Target), 0
 }
 
-func (f *filesystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	if in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY {
-		return fuse.EROFS
+func (f *filesystem) read(id, off uint64, p []byte) (int, syscall.Errno) {
+	n, errno := f.inode(id)
+	if errno != 0 {
+		return 0, errno
 	}
-	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
-	return fuse.OK
-}
-
-func (f *filesystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	n, st := f.inode(in.NodeId)
-	if st != fuse.OK {
-		return nil, st
+	if off > math.MaxInt64 {
+		return 0, syscall.EINVAL
 	}
-	k, err := f.r.ReadAt(n, buf[:min(len(buf), int(in.Size))], int64(in.Offset))
+	k, err := f.r.ReadAt(n, p, int64(off))
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fuse.EIO
+		return 0, syscall.EIO
 	}
-	return fuse.ReadResultData(buf[:k]), fuse.OK
+	return k, 0
 }
 
-func (f *filesystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	out.OpenFlags = fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_CACHE_DIR
-	_, st := f.folder(in.NodeId)
-	return st
-}
-
-func (f *filesystem) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
-	list, st := f.folder(in.NodeId)
-	if st != fuse.OK {
-		return st
+// readdir writes as many struct fuse_dirent as there is room for: inode number, position of the next u64, length of the
+// name, kind u32, the name, zeros up to a multiple of 8.
+func (f *filesystem) readdir(id, off uint64, p []byte) (int, syscall.Errno) {
+	list, err := f.folder(id)
+	if err != 0 {
+		return 0, err
 	}
-	for i := in.Offset; i < uint64(len(list)); i++ {
-		e := list[i]
-		if !out.AddDirEntry(fuse.DirEntry{Name: e.Name, Mode: kindBits(e.Mode), Ino: uint64(e.Number), Off: i + 1}) {
+	le := binary.LittleEndian
+	at := 0
+	for i := off; i < uint64(len(list)); i++ {
+		e := &list[i]
+		end := (at + 24 + len(e.Name) + 7) &^ 7
+		if end > len(p) {
 			break
 		}
+		le.PutUint64(p[at:], uint64(e.Number))
+		le.PutUint64(p[at+8:], i+1)
+		le.PutUint32(p[at+16:], uint32(len(e.Name)))
+		le.PutUint32(p[at+20:], kindBits(e.Mode)>>12)
+		clear(p[at+24+copy(p[at+24:], e.Name) : end])
+		at = end
 	}
-	return fuse.OK
+	return at, 0
 }
 
-func (f *filesystem) StatFs(_ <-chan struct{}, _ *fuse.InHeader, out *fuse.StatfsOut) fuse.Status {
+// statfs writes a struct fuse_kstatfs: blocks, free ones twice, files, free ones u64, block size, length of names,
+// fragment size u32.
+func (f *filesystem) statfs(p []byte) int {
 	sb := f.r.Superblock()
-	out.Bsize, out.Frsize, out.NameLen = sb.BlockSize, sb.BlockSize, 255
-	out.Blocks = (sb.BytesUsed + uint64(sb.BlockSize) - 1) / uint64(sb.BlockSize)
-	out.Files = uint64(sb.Inodes)
-	return fuse.OK
+	le := binary.LittleEndian
+	clear(p[:80])
+	le.PutUint64(p, (sb.BytesUsed+uint64(sb.BlockSize)-1)/uint64(sb.BlockSize))
+	le.PutUint64(p[24:], uint64(sb.Inodes))
+	le.PutUint32(p[40:], sb.BlockSize)
+	le.PutUint32(p[44:], 255)
+	le.PutUint32(p[48:], sb.BlockSize)
+	return 80
+}
+
+// prefetch reads what the kernel will ask for first: AppRun, and with it most of what lies beside it.
+func (f *filesystem) prefetch() {
+	list, err := f.folder(rootNode)
+	if err != 0 {
+		return
+	}
+	i := sort.Search(len(list), func(i int) bool { return list[i].Name >= "AppRun" })
+	if i == len(list) || list[i].Name != "AppRun" {
+		return
+	}
+	var b [1]byte
+	_, _ = f.read(list[i].Ref+2, 0, b[:]) // an error comes again when the kernel asks
 }

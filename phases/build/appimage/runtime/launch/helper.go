@@ -15,7 +15,7 @@ import (
 	"unsafe"
 )
 
-// stageVar tells a re-executed copy of this program what to do: "detach WANT OFFSET NAME" or "serve WANT OFFSET NAME".
+// stageVar tells a re-executed copy of this program what to do as the helper: "WANT OFFSET NAME".
 const stageVar = "APPIMAGE_SLIPWAY_STAGE"
 
 // What is wanted of the helper.
@@ -45,51 +45,19 @@ type helper struct {
 	reason string // set when the folder is an unpacked copy although mounting was wanted
 }
 
-// startHelper starts a helper by way of a second process and waits for its answer.
+// startHelper starts a helper and waits for its answer.
 func (img *image) startHelper(want string) (*helper, error) {
 	var p [2]int
 	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("cannot make a pipe: %w", err)
 	}
 	h := &helper{pipe: p[0]}
-	stage := fmt.Sprintf("detach %s %d %s", want, img.offset, mountName(img.arg0))
-	pid, err := reexec(stage, uintptr(p[1]), img.file.Fd())
+	err := detach(fmt.Sprintf("%s %d %s", want, img.offset, mountName(img.arg0)), uintptr(p[1]), img.file.Fd())
 	syscall.Close(p[1]) // the other side alone holds it now, so that its end shows
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the helper: %w", err)
 	}
-	var status syscall.WaitStatus
-	for {
-		if _, err = syscall.Wait4(pid, &status, 0, nil); !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err == nil && status.ExitStatus() != 0 {
-		err = fmt.Errorf("it ended with %d", status.ExitStatus())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot start the helper: %w", err)
-	}
 	return h, h.listen()
-}
-
-// reexec starts this program again with nothing but the two descriptors, out of the user's folder.
-func reexec(stage string, pipe, image uintptr) (int, error) {
-	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, &os.PathError{Op: "open", Path: "/dev/null", Err: err}
-	}
-	defer syscall.Close(null)
-	env := []string{stageVar + "=" + stage}
-	for _, k := range []string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "FUSERMOUNT_PROG", "NO_CLEANUP"} {
-		if v, ok := os.LookupEnv(k); ok {
-			env = append(env, k+"="+v)
-		}
-	}
-	n := uintptr(null)
-	return syscall.ForkExec("/proc/self/exe", os.Args[:1], &syscall.ProcAttr{
-		Env: env, Files: []uintptr{n, n, n, pipe, image},
-	})
 }
 
 func (h *helper) listen() error {
@@ -188,30 +156,24 @@ func say(kind byte, text string) {
 	}
 }
 
-// runStage is what a re-executed copy does.
+// runStage is what the helper does.
 func runStage(stage string) {
-	parts := strings.SplitN(stage, " ", 4)
-	if len(parts) != 4 {
+	parts := strings.SplitN(stage, " ", 3)
+	if len(parts) != 3 {
 		os.Exit(exitFailed)
-	}
-	if parts[0] == "detach" {
-		if _, err := reexec("serve "+strings.Join(parts[1:], " "), fdPipe, fdImage); err != nil {
-			say(saidFailed, "cannot start the helper: "+err.Error())
-		}
-		return
 	}
 	syscall.CloseOnExec(fdPipe)
 	syscall.CloseOnExec(fdImage)
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
 	debug.SetGCPercent(50)
-	offset, err := strconv.ParseInt(parts[2], 10, 64)
+	offset, err := strconv.ParseInt(parts[1], 10, 64)
 	if err != nil {
 		os.Exit(exitFailed)
 	}
 	if err := os.Chdir("/"); err != nil {
 		os.Exit(exitFailed)
 	}
-	if err := serve(parts[1], os.NewFile(fdImage, "image"), offset, parts[3]); err != nil {
+	if err := serve(parts[0], os.NewFile(fdImage, "image"), offset, parts[2]); err != nil {
 		say(saidFailed, reasonOf(err))
 		os.Exit(exitNoRun)
 	}

@@ -97,10 +97,11 @@ func openImage() (*image, error) {
 	if t := os.Getenv("TARGET_APPIMAGE"); t != "" {
 		self, arg0 = t, t
 	}
-	f, err := os.Open(self)
+	fd, err := syscall.Open(self, syscall.O_RDONLY|syscall.O_CLOEXEC, 0) // os.Open would ask the poller for its opinion first
 	if err != nil {
-		return nil, noRun("cannot open the AppImage: %w", err)
+		return nil, noRun("cannot open the AppImage: %w", &os.PathError{Op: "open", Path: self, Err: err})
 	}
+	f := os.NewFile(uintptr(fd), self)
 	offset, err := elfsect.ImageOffset(f)
 	if err != nil {
 		return nil, noRun("cannot find the filesystem image: %w", err)

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/imrightguy/slipway/phases/build/appimage/squashfs"
 )
 
@@ -53,8 +52,10 @@ func mountImage(file *os.File, offset int64, name string) (*mounted, error) {
 	if _, err := r.Root(); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		return nil, err
+	files := newFilesystem(r)
+	go files.prefetch()
+	if err := syscall.Access("/dev/fuse", 0); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: "/dev/fuse", Err: err}
 	}
 	dir, err := os.MkdirTemp(tempDir(), mountPrefix+name) // 0700
 	if err != nil {
@@ -64,15 +65,13 @@ func mountImage(file *os.File, offset int64, name string) (*mounted, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.Remove(dir))
 	}
-	srv, err := fuse.NewServer(newFilesystem(r), fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{
-		Name: fuseType, MaxWrite: maxRead, DisableXAttrs: true, DisableReadDirPlus: true,
-	})
+	srv, err := newServer(fd, files)
 	if err != nil {
 		return nil, errors.Join(err, unmount(dir), os.Remove(dir))
 	}
 	m := &mounted{dir, make(chan struct{})}
 	go func() {
-		srv.Serve()
+		srv.serve()
 		close(m.served)
 	}()
 	return m, nil

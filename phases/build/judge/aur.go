@@ -1,0 +1,314 @@
+package judge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/imrightguy/slipway/phases/build/aur"
+	"github.com/imrightguy/slipway/phases/build/bundle"
+	"github.com/imrightguy/slipway/phases/build/tarball"
+	"github.com/imrightguy/slipway/phases/internal/archive"
+	"github.com/imrightguy/slipway/phases/internal/makepkg"
+	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
+	"github.com/imrightguy/slipway/phases/internal/sandbox"
+	"github.com/imrightguy/slipway/pipeline"
+)
+
+type aurJudge struct{ aur.Config }
+
+// target is the tarball of the architecture that the package is built for.
+func (j aurJudge) target() tarball.Config {
+	for _, t := range j.Tarballs {
+		if tarball.Machine(t.Arch) == "x86_64" {
+			return t
+		}
+	}
+	return j.Tarballs[0]
+}
+
+// laid is a folder with the files of the package, one for each architecture with the tarball that it wants from the
+// network, and one for what is built.
+type laid struct{ files, sources, built string }
+
+func (l laid) source(t tarball.Config) string {
+	return filepath.Join(l.sources, tarball.Machine(t.Arch))
+}
+
+func (j aurJudge) lay(ctx context.Context, ws *pipeline.Workspace, r *report) (l laid, err error) {
+	if len(j.Tarballs) == 0 {
+		return l, errors.New("the package installs no tarball")
+	}
+	tmp, err := ws.Temp()
+	if err != nil {
+		return l, err
+	}
+	r.paths = append(r.paths, tmp)
+	l = laid{filepath.Join(tmp, "files"), filepath.Join(tmp, "sources"), filepath.Join(tmp, "built")}
+	for _, dir := range []string{l.files, l.sources, l.built} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return l, err
+		}
+	}
+	for _, f := range aur.Files {
+		from, err := r.input(ws, aur.Artifact(j.Name, f))
+		if err == nil {
+			err = put(from, filepath.Join(l.files, f))
+		}
+		if err != nil {
+			return l, err
+		}
+	}
+	for _, t := range j.Tarballs {
+		from, err := r.input(ws, t.File())
+		if err == nil {
+			err = os.Mkdir(l.source(t), 0o755)
+		}
+		if err == nil {
+			err = put(from, filepath.Join(l.source(t), t.File()))
+		}
+		if err != nil {
+			return l, err
+		}
+	}
+	return l, ctx.Err()
+}
+
+// put links a file to where it will only be read, or copies it where that cannot be.
+func put(from, to string) (err error) {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// makepkg runs the three acts of makepkg. A PKGBUILD is a program: where there is no sandbox it is not run.
+func (j aurJudge) makepkg(ctx context.Context, ws *pipeline.Workspace, r *report) error {
+	r.about, r.expected = "aur/"+j.Name, ".SRCINFO as makepkg prints it, sources verified, package built"
+	l, err := j.lay(ctx, ws, r)
+	if err != nil {
+		return err
+	}
+	if err := sandbox.Need(makepkgTools...); err != nil {
+		return err
+	}
+	r.version(ctx, ws, Makepkg, sandbox.Look("makepkg"))
+	if read, err := srcinfo(ctx, r, l); err != nil || !read {
+		return err
+	}
+	for _, t := range j.Tarballs {
+		if err := verify(ctx, r, l, t); err != nil {
+			return err
+		}
+	}
+	if r.total > 0 {
+		return nil
+	}
+	_, err = j.build(ctx, r, l)
+	return err
+}
+
+// srcinfo says whether makepkg can read the PKGBUILD at all.
+func srcinfo(ctx context.Context, r *report, l laid) (bool, error) {
+	out, err := makepkg.Run(ctx, makepkg.Options{Dir: l.files, Args: []string{"--printsrcinfo"}, Contained: true})
+	if tail, is := refused(err); is {
+		r.lines("makepkg --printsrcinfo: ", tail, isError)
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
+	file, err := os.ReadFile(filepath.Join(l.files, ".SRCINFO"))
+	if err != nil {
+		return false, err
+	}
+	if d := firstDifference(out.Stdout, string(file)); d != "" {
+		r.fault(".SRCINFO %s", d)
+	}
+	return true, nil
+}
+
+// firstDifference says in which line a file is not what makepkg prints; "" where they are equal, byte for byte.
+func firstDifference(printed, file string) string {
+	if printed == file {
+		return ""
+	}
+	want, got := strings.SplitAfter(printed, "\n"), strings.SplitAfter(file, "\n")
+	at := 0
+	for at < min(len(want), len(got))-1 && want[at] == got[at] {
+		at++
+	}
+	return fmt.Sprintf("line %d is %q, makepkg prints %q", at+1, got[at], want[at])
+}
+
+// skipped is what makepkg prints of a source whose checksum is SKIP.
+var skipped = regexp.MustCompile(`(?m)^ *(.*) \.\.\. Skipped$`)
+
+// verify lets makepkg compare the tarball of one architecture with its checksum.
+func verify(ctx context.Context, r *report, l laid, t tarball.Config) error {
+	machine := tarball.Machine(t.Arch)
+	out, err := makepkg.Run(ctx, makepkg.Options{
+		Dir: l.files, SrcDest: l.source(t), Arch: machine, Contained: true,
+		Args: []string{"--verifysource", "--nodeps", "--noconfirm"},
+	})
+	if tail, is := refused(err); is {
+		r.lines("makepkg --verifysource for "+machine+": ", tail, isError)
+		return nil
+	} else if err != nil {
+		return err
+	}
+	for _, m := range skipped.FindAllStringSubmatch(out.Output, -1) {
+		r.fault("makepkg verifies no checksum of %s", m[1])
+	}
+	return nil
+}
+
+// build answers with the finished package; "" where makepkg refused.
+func (j aurJudge) build(ctx context.Context, r *report, l laid) (string, error) {
+	t := j.target()
+	out, err := makepkg.Build(ctx, makepkg.Options{
+		Dir: l.files, SrcDest: l.source(t), PkgDest: l.built, Arch: tarball.Machine(t.Arch), Contained: true,
+	})
+	if tail, is := refused(err); is {
+		r.lines("makepkg: ", tail, isError)
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	if len(out.Packages) != 1 {
+		r.fault("makepkg made %d packages, want one", len(out.Packages))
+		return "", nil
+	}
+	return out.Packages[0], nil
+}
+
+// isError picks makepkg's errors and those of the programs that it runs. The rest tells the time and what goes well.
+func isError(line string) bool {
+	return strings.HasPrefix(line, "==> ERROR: ") || strings.HasSuffix(line, " ... FAILED") || strings.HasSuffix(line, " ... NOT FOUND") ||
+		!strings.HasPrefix(line, "==>") && !strings.HasPrefix(line, "->") && strings.Contains(line, ": ")
+}
+
+// pacman installs what makepkg builds into an empty root and removes it. Install scriptlets are not run, so a package
+// that has one is refused.
+func (j aurJudge) pacman(ctx context.Context, ws *pipeline.Workspace, r *report) error {
+	r.about, r.expected = "aur/"+j.Name, "installed with the files of the bundle, verified and removed, nothing left"
+	l, err := j.lay(ctx, ws, r)
+	if err != nil {
+		return err
+	}
+	tree, err := r.input(ws, bundle.Artifact(j.target().Bundle, j.target().Arch))
+	if err != nil {
+		return err
+	}
+	if err := sandbox.Need(append(slices.Clone(makepkgTools), makepkg.InstallTools...)...); err != nil {
+		return err
+	}
+	r.version(ctx, ws, Pacman, sandbox.Look("pacman"))
+	built, err := j.build(ctx, r, l)
+	if err != nil || built == "" {
+		return err
+	}
+	report, err := makepkg.InstallRemove(ctx, built)
+	if tail, is := refused(err); is {
+		r.lines("pacman: ", tail, func(line string) bool {
+			return strings.HasPrefix(line, "error: ") || strings.Contains(line, "exists in filesystem")
+		})
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return j.installed(r, report, tree)
+}
+
+// installed judges what pacman reported.
+func (j aurJudge) installed(r *report, got makepkg.Report, tree string) error {
+	if got.Scriptlet {
+		r.fault("it has an install scriptlet, which is not run here")
+		return nil
+	}
+	pkgver, err := pkgbuild.PkgVer(j.Version, false)
+	if err != nil {
+		return err
+	}
+	want := pkgver + "-" + or1(j.PkgRel)
+	if j.Epoch > 0 {
+		want = fmt.Sprintf("%d:%s", j.Epoch, want)
+	}
+	if got.Name != j.Name || got.Version != want {
+		r.fault("pacman installed %s %s, want %s %s", got.Name, got.Version, j.Name, want)
+	}
+	if got.Altered > 0 {
+		r.fault("pacman -Qkk: %d of %d files altered", got.Altered, got.Total)
+	}
+	if got.Total == 0 {
+		r.fault("it holds no files")
+	}
+	for _, name := range got.Leftovers {
+		r.fault("%q is left after the removal", name)
+	}
+	entries, err := archive.Tree(tree)
+	if err != nil {
+		return err
+	}
+	for _, d := range compareFiles(j.Name, entries, got.Files) {
+		r.fault("%s", d)
+	}
+	return nil
+}
+
+// or1 is the release of the packaging.
+func or1(pkgrel string) string {
+	if pkgrel == "" {
+		return "1"
+	}
+	return pkgrel
+}
+
+// compareFiles says in what the files of a package differ from those of its bundle. Beside them there may be the licence
+// in a folder of its own, and makepkg compresses manual and info pages.
+func compareFiles(name string, tree []archive.Entry, files []string) []string {
+	have := map[string]bool{}
+	for _, f := range files {
+		have[f] = true
+	}
+	var out []string
+	for _, e := range tree {
+		// The bundle is a tree as below /usr, but for what goes to /etc.
+		p := "usr/" + e.Path
+		if e.Path == "etc" || strings.HasPrefix(e.Path, "etc/") {
+			p = e.Path
+		}
+		if e.Mode.IsDir() {
+			p += "/"
+		}
+		switch {
+		case have[p]:
+			delete(have, p)
+		case (strings.HasPrefix(p, "usr/share/man/") || strings.HasPrefix(p, "usr/share/info/")) && have[p+".gz"]:
+			delete(have, p+".gz")
+		default:
+			out = append(out, fmt.Sprintf("%q is missing", p))
+		}
+	}
+	for _, f := range files {
+		if have[f] && f != "usr/" && f != "usr/share/" && f != "usr/share/licenses/" && !strings.HasPrefix(f, "usr/share/licenses/"+name+"/") {
+			out = append(out, fmt.Sprintf("%q is not of the bundle", f))
+		}
+	}
+	return out
+}
