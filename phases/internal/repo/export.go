@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func (r *Repo) export(ctx context.Context, fresh map[plumbing.Hash]plumbing.Enco
 		return err
 	}
 	defer o.close()
-	x := &exporter{objects: o, tmp: filepath.Dir(dir), fresh: fresh, known: map[string]kind{"": folder}, targets: map[string]string{}}
+	x := &exporter{objects: o, dir: filepath.Join(r.common, "objects"), tmp: filepath.Dir(dir), fresh: fresh, known: map[string]kind{"": folder}, targets: map[string]string{}}
 	err = x.survey(ctx, plumbing.NewHash(c.Tree), "")
 	if err == nil {
 		err = x.checkLinks()
@@ -66,6 +67,7 @@ func (r *Repo) export(ctx context.Context, fresh map[plumbing.Hash]plumbing.Enco
 
 type exporter struct {
 	objects *objects
+	dir     string // where they lie
 	tmp     string // folder for temporary files
 	fresh   map[plumbing.Hash]plumbing.EncodedObject
 	folders []string          // parents first
@@ -198,13 +200,12 @@ func (x *exporter) follow(name string) error {
 	return nil
 }
 
-// writers is how many files are written at a time; objects are read by one goroutine.
-const writers = 4
-
-type job struct {
-	item
-	content []byte
-}
+// How the work is shared: each reader has an object store of its own, since one is not safe for concurrent use, and takes
+// as many files at a time as usually lie beside each other in a pack.
+const (
+	maxReaders = 4
+	portion    = 64
+)
 
 // write makes folders, then files, then links, so that nothing is ever written through a link.
 func (x *exporter) write(ctx context.Context, dir string, when time.Time) error {
@@ -246,60 +247,67 @@ func (x *exporter) write(ctx context.Context, dir string, when time.Time) error 
 	return root.Chtimes(".", when, when)
 }
 
-// writeFiles reads objects in the tree's order and writes small ones beside each other; large ones are streamed.
+// writeFiles writes the files on all processors.
 func (x *exporter) writeFiles(ctx context.Context, root *os.Root, when time.Time) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	jobs := make(chan job, writers)
+	portions := make(chan []item)
 	var wg sync.WaitGroup
-	for range writers {
+	for n := range min(maxReaders, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
-			for j := range jobs {
-				if err := create(root, j.item, when, func(w io.Writer) error { _, err := w.Write(j.content); return err }); err != nil {
+			objects := x.objects
+			if n > 0 {
+				var err error
+				if objects, err = openObjects(x.dir, true); err != nil {
 					cancel(err)
+					return
+				}
+				defer objects.close()
+			}
+			for files := range portions {
+				for _, it := range files {
+					if ctx.Err() != nil {
+						break
+					}
+					if err := x.writeFile(root, objects, it, when); err != nil {
+						cancel(fmt.Errorf("%q: %w", it.path, err))
+					}
 				}
 			}
 		})
 	}
-	for _, it := range x.files {
-		if ctx.Err() != nil {
-			break
-		}
-		if err := x.dispatch(root, it, when, jobs); err != nil {
-			cancel(fmt.Errorf("%q: %w", it.path, err))
+send:
+	for files := range slices.Chunk(x.files, portion) {
+		select {
+		case portions <- files:
+		case <-ctx.Done():
+			break send
 		}
 	}
-	close(jobs)
+	close(portions)
 	wg.Wait()
 	return context.Cause(ctx)
 }
 
-func (x *exporter) dispatch(root *os.Root, it item, when time.Time, jobs chan<- job) error {
-	obj, err := x.get(plumbing.BlobObject, it.id)
-	if err != nil {
-		return err
+// writeFile writes one file; a large one is streamed.
+func (x *exporter) writeFile(root *os.Root, objects *objects, it item, when time.Time) error {
+	obj, fresh := x.fresh[it.id]
+	if !fresh {
+		var err error
+		if obj, err = objects.get(plumbing.BlobObject, it.id); err != nil {
+			return err
+		}
 	}
-	if obj.Size() > large {
-		head := &sniffer{}
-		err := create(root, it, when, func(w io.Writer) error { return x.objects.copy(io.MultiWriter(head, w), obj, it.id, x.tmp) })
-		return errors.Join(err, checkContent(head.b, obj.Size()))
-	}
-	var b bytes.Buffer
-	if err := x.objects.copy(&b, obj, it.id, x.tmp); err != nil {
-		return err
-	}
-	if err := checkContent(b.Bytes(), obj.Size()); err != nil {
-		return err
-	}
-	jobs <- job{it, b.Bytes()}
-	return nil
+	head := &sniffer{}
+	err := create(root, it, when, func(w io.Writer) error { return objects.copy(io.MultiWriter(head, w), obj, it.id, x.tmp) })
+	return errors.Join(err, checkContent(head.b, obj.Size()))
 }
 
 // sniffer keeps the beginning of what goes through it.
 type sniffer struct{ b []byte }
 
 func (s *sniffer) Write(p []byte) (int, error) {
-	s.b = append(s.b, p[:min(len(p), 64-min(64, len(s.b)))]...)
+	s.b = append(s.b, p[:min(len(p), 1024-min(1024, len(s.b)))]...)
 	return len(p), nil
 }
 

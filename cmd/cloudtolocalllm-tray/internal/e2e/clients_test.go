@@ -345,7 +345,7 @@ func TestShell(t *testing.T) {
 		code int
 		want string
 	}{
-		{"--version", 0, "cloudtolocalllm-tray 4.0.0"},
+		{"--version", 0, "cloudtolocalllm-tray " + rig.Version()},
 		{"--help", 0, "--headless"},
 		{"-h", 0, "usage:"},
 		{"--nonsense", 2, "usage:"},

@@ -55,7 +55,7 @@ func Binary(t TB) string {
 		}
 		_ = os.Chmod(dir, 0o755) // other users run it too
 		build.path = filepath.Join(dir, "cloudtolocalllm-tray")
-		cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "nethttpomithttp2", "-ldflags", "-s -w -X main.version=4.0.0-test", "-o", build.path,
+		cmd := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-tags", "nethttpomithttp2", "-ldflags", "-s -w -X main.version="+builtVersion, "-o", build.path,
 			"github.com/imrightguy/slipway/cmd/cloudtolocalllm-tray")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -67,6 +67,16 @@ func Binary(t TB) string {
 	}
 	return build.path
 }
+
+// Version is what the program says its version is; "" where the packaged one is tested, which may have any.
+func Version() string {
+	if os.Getenv("CLOUDTOLOCALLLM_TRAY") != "" {
+		return ""
+	}
+	return builtVersion
+}
+
+const builtVersion = "4.0.0-test"
 
 // RemoveBinary deletes what Binary has built.
 func RemoveBinary() {

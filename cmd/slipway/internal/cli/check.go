@@ -21,7 +21,7 @@ carry it with the source of truth.`,
 			}
 			v, drift, err := phases.DriftIn(p.config, p.repo.Root())
 			if err != nil {
-				return err
+				return p.withoutVersion(err)
 			}
 			head, err := p.repo.Head()
 			if err != nil {

@@ -93,6 +93,7 @@ Exit codes:
 
 // root assembles the commands.
 func (a *app) root() *cobra.Command {
+	version := false
 	root := &cobra.Command{
 		Use:           "slipway",
 		Short:         "A release and packaging pipeline",
@@ -109,8 +110,14 @@ func (a *app) root() *cobra.Command {
 			}
 			return usage(hint, "there is no command %q", args[0])
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return a.ui.Show(a.build())
+			}
+			return cmd.Help()
+		},
 	}
+	root.Flags().BoolVar(&version, "version", false, "print the version, as the command does")
 	root.SetArgs(a.Args)
 	root.SetIn(a.In)
 	root.SetOut(printer{a.ui})

@@ -28,6 +28,7 @@ release.yaml that is there is never touched.`,
 // begun is what init has written.
 type begun struct {
 	Written []string `json:"written"`
+	FillIn  []string `json:"fill_in,omitempty"` // what could not be found out
 	next    []string
 }
 
@@ -35,6 +36,9 @@ type begun struct {
 func (b begun) Show(p *ui.Page) {
 	for _, name := range b.Written {
 		p.Printf("wrote %s\n", name)
+	}
+	for _, what := range b.FillIn {
+		p.Line(ui.Cell{Text: "Fill in: ", Style: ui.Bold}, ui.Cell{Text: what})
 	}
 	for i, n := range b.next {
 		p.Line(ui.Cell{Text: [2]string{"Next: ", "      "}[min(i, 1)], Style: ui.Bold}, ui.Cell{Text: n})
@@ -62,7 +66,7 @@ func (a *app) doInit() error {
 	if err := writeFile(path, text); err != nil {
 		return err
 	}
-	b := begun{Written: []string{a.shown(path)}}
+	b := begun{Written: []string{a.shown(path)}, FillIn: toFillIn(text)}
 	ignored, err := ignore(filepath.Join(repo.Root(), ".gitignore"))
 	if err != nil {
 		return err
@@ -72,6 +76,16 @@ func (a *app) doInit() error {
 	}
 	b.next = []string{"look it over, commit it, then:", a.command("check"), a.command("plan"), a.command("run")}
 	return a.ui.Show(b)
+}
+
+// toFillIn lists what the head of a configuration says is left to be filled in.
+func toFillIn(text []byte) (out []string) {
+	for line := range strings.Lines(string(text)) {
+		if what, ok := strings.CutPrefix(strings.TrimSpace(line), "# FILL IN "); ok {
+			out = append(out, what)
+		}
+	}
+	return out
 }
 
 // ignored are the lines that keep what slipway writes out of commits. Holds are for everybody to see.

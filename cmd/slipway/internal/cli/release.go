@@ -70,6 +70,14 @@ func (a *app) project() (*project, error) {
 	return p, err
 }
 
+// withoutVersion adds to the error that the version cannot be told what can be done about it.
+func (p *project) withoutVersion(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return withHint(err, "make %s and commit it, or let version.source in %s name the file that says the version", p.config.Version.Source, p.file)
+}
+
 // below returns path as a slash-separated path below root, links resolved.
 func below(root, path string) (string, error) {
 	path, err := filepath.Abs(path)
@@ -126,7 +134,7 @@ func (a *app) release(ctx context.Context, amend bool) (*release, error) {
 	}
 	version, err := phases.VersionAt(p.config, p.repo, r.head.ID)
 	if err != nil {
-		return nil, err
+		return nil, p.withoutVersion(err)
 	}
 	r.dir = filepath.Join(p.repo.Root(), ".slipway", version.Release())
 	r.dirs = pipeline.Dirs{Dist: filepath.Join(p.repo.Root(), "dist", version.Release()), Work: filepath.Join(r.dir, "work")}

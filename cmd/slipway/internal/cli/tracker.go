@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ var phaseTitles = map[string]string{"build": "Application Building", "release": 
 // groupTitles are what kinds of steps are called in a tracker.
 var groupTitles = map[string]string{
 	"version": "Version", "component": "Components", "bundle": "Bundles", "tarball": "Packages", "deb": "Packages", "aur": "Packages",
-	"checksums": "Packages", "inspect": "Inspection",
+	"appimage": "Packages", "checksums": "Packages", "inspect": "Inspection", "requirements": "Requirements", "check": "Checks", "judge": "Judges of the distributions",
 }
 
 // tracker writes the deployment tracker: every tick follows from a record.
@@ -77,7 +78,7 @@ func (a *app) tracker(r *release, s *pipeline.Survey) error {
 	if a.ui.JSON {
 		return a.ui.Object(map[string]string{"markdown": string(text)})
 	}
-	return a.ui.Raw(text)
+	return a.ui.Raw(append(bytes.TrimRight(text, "\n"), '\n'))
 }
 
 func trackerTask(title string, st pipeline.StepState) templates.TrackerTask {
@@ -108,9 +109,13 @@ func shownBy(r pipeline.Record) string {
 		parts = append(parts, "sha256 "+ui.Short(art.SHA256))
 	}
 	for _, e := range r.Evidence {
-		if e.Verdict == gate.Pass {
-			parts = append(parts, seen(e))
+		if e.Verdict != gate.Pass {
+			continue
 		}
+		if len(r.Evidence) > 1 { // the gate says what they found
+			e.Summary = ""
+		}
+		parts = append(parts, seen(e))
 	}
 	if len(parts) == 0 {
 		parts = append(parts, "recorded "+r.Time.UTC().Format(time.DateTime)+" UTC")
@@ -140,7 +145,7 @@ func (r *release) before() string {
 	var last *phases.Version
 	for _, e := range entries {
 		v, err := phases.ParseVersion(e.Name())
-		if err != nil || v.Compare(now) >= 0 || last != nil && v.Compare(*last) <= 0 {
+		if err != nil || e.Name() == filepath.Base(r.dir) || v.Compare(now) >= 0 || last != nil && v.Compare(*last) <= 0 {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(filepath.Dir(r.dir), e.Name(), journal.FileName)); err == nil {

@@ -15,20 +15,22 @@ func (a *app) version() *cobra.Command {
 		Short: "Print the version of this program",
 		Long:  "Prints the version of this program, the Go version it was built with, and with -v the modules in it.",
 		Args:  exactly(),
-		RunE: func(*cobra.Command, []string) error {
-			v := build{Version: a.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				v.Module = info.Main.Path
-				for _, m := range info.Deps {
-					v.Modules = append(v.Modules, m.Path+" "+m.Version)
-				}
-			}
-			if v.Version == "" {
-				v.Version = "development"
-			}
-			return a.ui.Show(v)
-		},
+		RunE:  func(*cobra.Command, []string) error { return a.ui.Show(a.build()) },
 	}
+}
+
+func (a *app) build() build {
+	v := build{Version: a.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v.Module = info.Main.Path
+		for _, m := range info.Deps {
+			v.Modules = append(v.Modules, m.Path+" "+m.Version)
+		}
+	}
+	if v.Version == "" {
+		v.Version = "development"
+	}
+	return v
 }
 
 // build is what this program was made of.

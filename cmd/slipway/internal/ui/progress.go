@@ -93,16 +93,7 @@ func (t *tale) outcome(r pipeline.Record, s signs, took time.Duration) []Cell {
 	var detail string
 	switch r.Event {
 	case pipeline.Done:
-		sign, detail = Cell{s.ok, Green}, accomplished(r)
-		for _, e := range r.Evidence {
-			if e.Verdict != gate.Pass && !isGate(r.Step) {
-				sign, detail = Cell{s.fail, Red}, verdict(e)
-				if e.Verdict == gate.Unknown {
-					sign = Cell{s.unknown, Yellow}
-				}
-				break
-			}
-		}
+		sign, detail = ending(r, s)
 	case pipeline.Failed:
 		sign, detail = Cell{s.fail, Red}, firstLine(r.Error)
 	case pipeline.Waiting:
@@ -129,7 +120,27 @@ func isGate(id string) bool {
 	return strings.HasPrefix(id, "gate/") || strings.HasPrefix(id, "proof/")
 }
 
-// accomplished names what a step has made.
+// ending says how a step that is done has ended: with what it has made, or with the first thing that it found wrong.
+func ending(r pipeline.Record, s signs) (Cell, string) {
+	for _, v := range []gate.Verdict{gate.Fail, gate.Unknown} {
+		var found []string
+		for _, e := range r.Evidence {
+			if e.Verdict == v {
+				found = append(found, verdict(e))
+			}
+		}
+		if len(found) == 0 || isGate(r.Step) {
+			continue
+		}
+		if n := len(found) - 1; n > 0 {
+			found[0] = firstLine(found[0]) + fmt.Sprintf(" (and %d more)", n)
+		}
+		return verdictSign(v, s), found[0]
+	}
+	return Cell{s.ok, Green}, accomplished(r)
+}
+
+// accomplished names what a step has made, or what it has found right.
 func accomplished(r pipeline.Record) string {
 	var made []string
 	for _, a := range r.Artifacts {
@@ -149,7 +160,9 @@ func accomplished(r pipeline.Record) string {
 		return "there already"
 	case len(made) > 0:
 		return strings.Join(made, ", ")
-	case len(r.Evidence) > 0 && r.Evidence[0].Verdict == gate.Pass && r.Evidence[0].Summary != "":
+	case len(r.Evidence) > 1:
+		return Count(len(r.Evidence), "check") + " passed"
+	case len(r.Evidence) > 0 && r.Evidence[0].Summary != "":
 		return r.Evidence[0].Summary
 	case len(r.Evidence) > 0:
 		return verdict(r.Evidence[0])

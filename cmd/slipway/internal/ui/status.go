@@ -93,12 +93,16 @@ func (v Status) phase(p *Page, steps []pipeline.StepState, folded bool) {
 		if s.Current {
 			done++
 		}
-		if sign, text := standing(s, p.signs); !folded || !s.Current {
+		if sign, text := standing(s, p.signs); !folded || sign.Text != p.signs.ok {
 			rows = append(rows, []Cell{sign, {Text: strings.TrimPrefix(s.Spec.ID, name+"/")}, {text, Dim}})
 		}
 	}
 	p.Gap()
-	p.Line(Cell{name, Bold}, Cell{Text: fmt.Sprintf("  %d of %s done", done, Count(all, "step"))})
+	progress := Cell{Text: fmt.Sprintf("  %d of %s done", done, Count(all, "step"))}
+	if all == 0 { // nothing but a gate
+		progress = Cell{}
+	}
+	p.Line(Cell{name, Bold}, progress)
 	p.Table("  ", rows...)
 	for _, s := range steps {
 		if s.Gate != nil {
@@ -111,7 +115,7 @@ func (v Status) phase(p *Page, steps []pipeline.StepState, folded bool) {
 func standing(s pipeline.StepState, signs signs) (Cell, string) {
 	switch {
 	case s.Current:
-		return Cell{signs.ok, Green}, accomplished(s.Last)
+		return ending(s.Last, signs)
 	case s.Last.Event == pipeline.Done:
 		return Cell{signs.none, Yellow}, "what it was made of has changed: it is made again"
 	case s.Last.Event == pipeline.Failed:
