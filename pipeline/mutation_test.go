@@ -52,7 +52,7 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"evidence with an unknown is collected again", "step.go", `return e.Verdict == gate.Unknown`, `return false`},
 	{"pure evidence is collected while a gate is open", "step.go", `sp.Effect == Pure && r.p.open(r.st, sp.ID)`, `false`},
 	{"a tampered output is made again", "step.go", `!ok && (there || !strings.HasPrefix(name, "work/"))`, `!ok && there && false`},
-	{"artifacts are read in full before a gate", "step.go", `if ok, _ := r.intact(name, true); !ok {`, `if ok, _ := r.intact(name, false); !ok {`},
+	{"artifacts are read in full before a gate", "step.go", `if name := r.store.Damaged(names, wanted); name != "" {`, `if name := r.store.Damaged(names, wanted); name != "" && false {`},
 	{"a closed gate stands", "step.go", "if r.p.closed(r.st, i) {\n\t\treturn nil\n\t}", ""},
 	{"an unchanged gate writes nothing", "step.go", `if same(rec, r.st.last[rec.Step]) {`, `if false {`},
 	{"unwinding goes newest first", "step.go", `slices.Backward(r.acted())`, `slices.All(r.acted())`},

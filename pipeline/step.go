@@ -175,15 +175,14 @@ func (r *runner) gate(i int) error {
 	if r.p.closed(r.st, i) {
 		return nil
 	}
+	var names []string
 	for _, k := range r.p.upstream(i) {
-		for _, name := range r.p.Specs[k].Outputs {
-			if r.st.artifacts[name].Kind == KindTree {
-				continue
-			}
-			if ok, _ := r.intact(name, true); !ok {
-				return r.remake(name)
-			}
-		}
+		names = append(names, r.p.Specs[k].Outputs...)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return r.st.artifacts[name].Kind == KindTree })
+	wanted := func(name string) (string, int64) { return r.st.artifacts[name].SHA256, r.st.artifacts[name].Size }
+	if name := r.store.Damaged(names, wanted); name != "" {
+		return r.remake(name)
 	}
 	s := r.p.evaluate(r.st, i, r.o, func(string) bool { return true }) // all it needs is done
 	rec := r.record(i, Done)

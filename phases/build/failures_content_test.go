@@ -65,17 +65,17 @@ var contentFailures = []failure{
 				p.files[fmt.Sprintf("prebuilt/app/data/part-%d", i)] = noise(90000)
 			}
 		},
-		fails: []string{"size"}, says: []string{tarballFile + " has ", debFile + " has ", "want 100B to 200kB"},
+		fails: []string{"size"}, says: []string{tarballFile + " has ", debFile + " has ", "want 100 to 200kB"},
 	},
 	{
 		number: 32, what: "032_TarballTooLarge", plant: func(p *planting) {
 			tampered(p, "lib/cloudtolocalllm/data/icudtl.dat", holding(noise(300000)))
 		},
-		fails: []string{"contents", "paths", "size"}, says: []string{tarballFile + " has ", "want 100B to 200kB"},
+		fails: []string{"contents", "paths", "size"}, says: []string{tarballFile + " has ", "want 100 to 200kB"},
 	},
 	{
-		number: 51, what: "051_IconIsText", plant: func(p *planting) { p.files[appIcon] = "this is an icon\n" },
-		fails: []string{"icons"}, says: []string{"share/icons/hicolor/64x64/apps/cloudtolocalllm.png: it is no PNG"},
+		number: 51, what: "051_IconIsText", plant: func(p *planting) { p.files[smallIcon] = "this is an icon\n" },
+		fails: []string{"icons"}, says: []string{"share/icons/hicolor/32x32/apps/cloudtolocalllm.png: it is no PNG"},
 	},
 	{
 		number: 51, what: "051_IconOfAnotherSize", plant: func(p *planting) { p.files[appIcon] = picture(32) },

@@ -5,6 +5,7 @@ package build
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,9 +47,15 @@ const mark = "\ufeff"
 var packageFailures = []failure{
 	{
 		number: 6, what: "006_NameInSumField", plant: func(p *planting) {
-			p.made(aurStep, aurInfo, sums(strings.Repeat("ab", 32)+"  "+tarballFile))
+			p.made(aurStep, aurInfo, sums(strings.Repeat("ab", 32)+" "+tarballFile))
 		},
 		fails: []string{"aur"}, says: []string{"sha256sums_x86_64: want the SHA-256 of the file in 64 lower-case hexadecimal digits"},
+	},
+	{
+		number: 6, what: "006_LineOfChecksumFile", plant: func(p *planting) {
+			p.made(aurStep, aurInfo, sums(strings.Repeat("ab", 32)+"  "+tarballFile))
+		},
+		fails: []string{"aur"}, says: []string{".SRCINFO:", "sha256sums_x86_64: white space that makepkg would have folded"},
 	},
 	{
 		number: 6, what: "006_CapitalsInSumField", plant: func(p *planting) { p.made(aurStep, aurInfo, sums(strings.Repeat("AB", 32))) },
@@ -70,21 +77,18 @@ var packageFailures = []failure{
 	{
 		// Version 3.2.0 was packaged, then a script raised its pkgver: the new address with the old sum.
 		number: 8, what: "008_OldSumOfNewVersion", plant: func(p *planting) {
-			p.t.Helper()
-			old := map[string][]byte{}
-			dir := filepath.Join(p.t.TempDir(), "before")
-			before, _, err := release(p.t, dir, false, func(q *planting) {
-				q.replace("README.md", "3.2.1", "3.2.0") // what makes it another tarball
-			})
-			must(p.t, err)
-			for _, name := range []string{aurRecipe, aurInfo} {
-				old[name], err = os.ReadFile(before.path(name))
-				must(p.t, err)
-			}
+			var before *project
 			p.step = aurStep
-			p.spoil = func(name string, b []byte) []byte {
-				if text, ok := old[name]; ok {
-					return text
+			p.spoil = func(name string, _ []byte) []byte {
+				var err error
+				if before == nil {
+					before, _, err = release(p.t, filepath.Join(p.t.TempDir(), "before"), false, func(q *planting) {
+						q.replace("README.md", "3.2.1", "3.2.0") // what makes it another tarball
+					})
+				}
+				b, rerr := os.ReadFile(before.path(name))
+				if err := errors.Join(err, rerr); err != nil {
+					p.t.Error(err)
 				}
 				return b
 			}
@@ -106,7 +110,7 @@ var packageFailures = []failure{
 	},
 	{
 		number: 9, what: "009_PKGBUILDExpectsAnotherFolder", plant: func(p *planting) {
-			p.made(aurStep, aurRecipe, p.swap(`"cloudtolocalllm-${pkgver}-${CARCH}"`, `"cloudtolocalllm-${pkgver}"`))
+			p.made(aurStep, aurRecipe, p.swap(`--strip-components=1 "cloudtolocalllm-${pkgver}-x86_64"`, `--strip-components=1 "cloudtolocalllm-${pkgver}"`))
 		},
 		fails: []string{"aur"}, says: []string{"PKGBUILD is not as it was printed"},
 	},
@@ -118,7 +122,7 @@ var packageFailures = []failure{
 	},
 	{
 		number: 10, what: "010_EmptySRCINFO", plant: func(p *planting) { p.made(aurStep, aurInfo, func([]byte) []byte { return nil }) },
-		fails: []string{"aur"}, says: []string{".SRCINFO: "},
+		fails: []string{"aur"}, says: []string{".SRCINFO:1: does not contain a pkgbase (is the file empty?)"},
 	},
 	{
 		number: 10, what: "010_CommittedSRCINFOBehind", plant: func(p *planting) { p.replace("aur-package/.SRCINFO", "3.2.1", "2.0.0.r1") },
@@ -151,7 +155,7 @@ var packageFailures = []failure{
 				return h, body
 			})
 		},
-		fails: []string{"contents"}, says: []string{debFile, "Installed-Size is there twice"},
+		fails: []string{"contents"}, damaged: true, says: []string{debFile, "Installed-Size is there twice"},
 	},
 	{
 		number: 52, what: "052_NoFieldsInControl", plant: func(p *planting) {
@@ -178,10 +182,9 @@ var packageFailures = []failure{
 	},
 	{
 		number: 52, what: "052_LeftInStaging", plant: func(p *planting) {
-			inDeb(p, "data.tar.gz", func(h *tar.Header, body []byte) (*tar.Header, []byte) { return h, body },
-				tar.Header{Name: "./usr/bin/cloudtolocalllm-enhanced-tray", Typeflag: tar.TypeReg, Mode: 0o755})
+			p.made(debStep, debFile, packed(p, debFile, "bin/cloudtolocalllm-enhanced-tray"))
 		},
-		fails: []string{"contents", "paths"}, says: []string{`"usr/bin/cloudtolocalllm-enhanced-tray" is not expected`},
+		fails: []string{"contents", "paths"}, says: []string{debFile, `"usr/bin/cloudtolocalllm-enhanced-tray" is not expected`, "bin/cloudtolocalllm-enhanced-tray is forbidden"},
 	},
 	{
 		number: 52, what: "052_CommittedControl", plant: func(p *planting) {
@@ -233,26 +236,41 @@ var packageFailures = []failure{
 	},
 	{
 		number: 66, what: "066_SettingsProgramInDeb", plant: func(p *planting) {
-			inDeb(p, "data.tar.gz", func(h *tar.Header, body []byte) (*tar.Header, []byte) { return h, body },
-				tar.Header{Name: "./usr/bin/cloudtolocalllm-settings", Typeflag: tar.TypeReg, Mode: 0o755})
+			p.made(debStep, debFile, packed(p, debFile, "bin/cloudtolocalllm-settings"))
 		},
 		fails: []string{"contents", "paths"}, says: []string{debFile, "bin/cloudtolocalllm-settings is forbidden"},
 	},
 	{
-		number: 66, what: "066_SettingsProgramInAppImage", plant: func(p *planting) { // of a bundle that had it
-			dir := filepath.Join(p.t.TempDir(), "before")
-			before, _, err := release(p.t, dir, false, func(q *planting) {
-				q.files["tray/settings"] = "#!/bin/sh\n"
-				q.bundle(func(b *bundleConfig) {
-					b.Contents = append(b.Contents, bundle.Content{Src: "tray/settings", Dst: "bin/cloudtolocalllm-settings"})
-					b.Forbidden = nil
-				})
-			})
-			must(p.t, err)
-			old, err := os.ReadFile(before.path("CloudToLocalLLM-3.2.1-x86_64.AppImage"))
-			must(p.t, err)
-			p.made("build/appimage/CloudToLocalLLM/amd64", "CloudToLocalLLM-3.2.1-x86_64.AppImage", func([]byte) []byte { return old })
+		number: 66, what: "066_SettingsProgramInAppImage", plant: func(p *planting) {
+			p.made("build/appimage/CloudToLocalLLM/amd64", appImageFile, packed(p, appImageFile, "bin/cloudtolocalllm-settings"))
 		},
-		fails: []string{"contents", "paths"}, says: []string{"CloudToLocalLLM-3.2.1-x86_64.AppImage", "bin/cloudtolocalllm-settings is forbidden"},
+		fails: []string{"contents", "paths"}, says: []string{appImageFile, "bin/cloudtolocalllm-settings is forbidden"},
 	},
+}
+
+const appImageFile = "CloudToLocalLLM-3.2.1-x86_64.AppImage"
+
+// packed is an edit that puts a package in the place of another that was made of a bundle with one program more, where
+// nothing was forbidden.
+func packed(p *planting, file, program string) func([]byte) []byte {
+	var old []byte
+	return func([]byte) []byte {
+		if old != nil {
+			return old
+		}
+		before, _, err := release(p.t, filepath.Join(p.t.TempDir(), "before"), false, func(q *planting) {
+			q.files["tray/old"] = "#!/bin/sh\n"
+			q.bundle(func(b *bundleConfig) {
+				b.Contents = append(b.Contents, bundle.Content{Src: "tray/old", Dst: program})
+				b.Forbidden = nil
+			})
+		})
+		if err == nil {
+			old, err = os.ReadFile(before.path(file))
+		}
+		if err != nil {
+			p.t.Error(err)
+		}
+		return old
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"unicode/utf8"
 )
@@ -90,20 +91,30 @@ func file(path string) (string, int64, error) {
 
 // walk calls do for every entry below root, in lexical order, root left out.
 func walk(root string, do func(rel string, info fs.FileInfo) error) error {
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == root {
-			return err
-		}
-		info, err := d.Info()
+	return walkFolder(root, "", do)
+}
+
+func walkFolder(root, at string, do func(rel string, info fs.FileInfo) error) error {
+	entries, err := os.ReadDir(root + string(filepath.Separator) + at)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
+		rel := at + e.Name()
+		if err := do(rel, info); err != nil {
 			return err
 		}
-		return do(rel, info)
-	})
+		if e.IsDir() {
+			if err := walkFolder(root, rel+string(filepath.Separator), do); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Cache remembers sums by path. It is a convenience: losing its file costs time only. It is safe for concurrent use.
@@ -194,16 +205,20 @@ func stamp(path string) (string, error) {
 		return "", err
 	}
 	hash := sha256.New()
-	out := bufio.NewWriter(hash)
-	fmt.Fprintf(out, "%v %d %d %s\n", info.Mode(), info.Size(), info.ModTime().UnixNano(), identity(info))
-	if info.IsDir() {
-		err = walk(path, func(rel string, info fs.FileInfo) error {
-			_, err := fmt.Fprintf(out, "%q %v %d %d %s\n", rel, info.Mode(), info.Size(), info.ModTime().UnixNano(), identity(info))
-			return err
-		})
+	var line []byte
+	add := func(rel string, info fs.FileInfo) error {
+		line = strconv.AppendQuote(line[:0], rel)
+		for _, n := range []int64{int64(info.Mode()), info.Size(), info.ModTime().UnixNano()} {
+			line = strconv.AppendInt(append(line, ' '), n, 10)
+		}
+		hash.Write(append(appendIdentity(line, info), '\n')) // never fails
+		return nil
 	}
-	if err := errors.Join(err, out.Flush()); err != nil {
+	if err := add("", info); err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
+	if info.IsDir() {
+		err = walk(path, add)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), err
 }

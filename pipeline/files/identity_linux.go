@@ -1,16 +1,18 @@
 package files
 
 import (
-	"fmt"
 	"io/fs"
+	"strconv"
 	"syscall"
 )
 
-// identity returns inode and change time, which no ordinary program can set back.
-func identity(info fs.FileInfo) string {
+// appendIdentity adds inode and change time, which no ordinary program can set back.
+func appendIdentity(line []byte, info fs.FileInfo) []byte {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return ""
+		return line
 	}
-	return fmt.Sprintf("%d %d.%d", st.Ino, st.Ctim.Sec, st.Ctim.Nsec)
+	line = strconv.AppendUint(append(line, ' '), st.Ino, 10)
+	line = strconv.AppendInt(append(line, ' '), int64(st.Ctim.Sec), 10)
+	return strconv.AppendInt(append(line, '.'), int64(st.Ctim.Nsec), 10)
 }

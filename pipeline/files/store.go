@@ -7,7 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // Dirs says where a release keeps its files; both are absolute paths on one file system.
@@ -59,6 +63,26 @@ func (s *Store) Intact(name, sha256 string, size int64, full bool) (ok, there bo
 	}
 	got, err := read(s.Path(name))
 	return err == nil && got.SHA256 == sha256 && got.Size == size, !errors.Is(err, fs.ErrNotExist)
+}
+
+// Damaged reads artifacts in full, several side by side, and returns the first that is not intact, or "".
+func (s *Store) Damaged(names []string, wanted func(name string) (sha256 string, size int64)) string {
+	var wait sync.WaitGroup
+	ok := make([]bool, len(names))
+	next := atomic.Int64{}
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		wait.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(names); i = int(next.Add(1)) - 1 {
+				sum, size := wanted(names[i])
+				ok[i], _ = s.Intact(names[i], sum, size, true)
+			}
+		})
+	}
+	wait.Wait()
+	if i := slices.Index(ok, false); i >= 0 {
+		return names[i]
+	}
+	return ""
 }
 
 // Put moves a finished file or folder to where the artifact of that name lies, and reads it. Trash is an unused path

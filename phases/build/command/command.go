@@ -101,14 +101,17 @@ func (l look) Check(ctx context.Context, ws *pipeline.Workspace) (_ pipeline.Evi
 	defer enough(nil)
 	if l.RunsFor > 0 {
 		go func() {
-			for _, wait := range []<-chan struct{}{after(run, time.Duration(l.RunsFor)), w.all} {
-				select {
-				case <-run.Done():
-					return
-				case <-wait:
-				}
+			// It has to go on from when it has printed what it should: how long it takes until then is for the timeout.
+			select {
+			case <-run.Done():
+				return
+			case <-w.all:
 			}
-			enough(errEnough)
+			select {
+			case <-run.Done():
+			case <-time.After(time.Duration(l.RunsFor)):
+				enough(errEnough)
+			}
 		}()
 	}
 	r, err := isolate.Run(run, isolate.Command{
@@ -130,21 +133,6 @@ func (l look) Check(ctx context.Context, ws *pipeline.Workspace) (_ pipeline.Evi
 		e.Verdict, e.Summary = gate.Fail, fmt.Sprintf("%q %s%s", l.Command[0], found, l.tell(ws, r.Tail))
 	}
 	return e, nil
-}
-
-// after closes the channel when the time is over, or leaves it open when ctx ends first.
-func after(ctx context.Context, d time.Duration) <-chan struct{} {
-	over := make(chan struct{})
-	go func() {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			close(over)
-		case <-ctx.Done():
-		}
-	}()
-	return over
 }
 
 // expected describes what has to happen.

@@ -121,6 +121,19 @@ func TestInspect_001_StaleVersions(t *testing.T) {
 	planted(t, r, Versions, info("cloudtolocalllm-3.2.1-x86_64"), good(), `nothing matches "share/doc/*/PACKAGE_INFO"`)
 }
 
+func TestInspect_059_LocalTime(t *testing.T) {
+	t.Parallel()
+	for _, date := range []string{"2025-06-29T23:50:00+02:00", "2025-06-29T21:50:00+00:00", "2025-06-29 21:50:00", "202506292350", "unknown", ""} {
+		body := strings.Replace(ownJSON("3.2.1"), "2025-06-29T17:50:00Z", date, 1)
+		planted(t, flutterRules, Versions, good(), good(file{path: own, body: body}), own+":4", fmt.Sprintf("build date is %q, wanted a time in UTC like 2025-06-29T21:50:00Z", date))
+	}
+	for _, date := range []string{"2025-06-29T21:50:00Z", "2024-02-29T00:00:00.123Z"} {
+		if got := faults(t, flutterRules, good(file{path: own, body: strings.Replace(ownJSON("3.2.1"), "2025-06-29T17:50:00Z", date, 1)}), Versions); len(got) != 0 {
+			t.Errorf("%s: %q", date, got)
+		}
+	}
+}
+
 func TestInspect_015_OldPayloadBehindLink(t *testing.T) {
 	t.Parallel()
 	behind := func(version string) Tree {

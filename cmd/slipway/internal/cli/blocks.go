@@ -63,6 +63,8 @@ func (a *app) stepBlock(kind string, st pipeline.StepState, why string) ui.Block
 func (a *app) gateBlock(r *release, g gate.State, b gate.Block) ui.Block {
 	out := ui.Block{Block: b, Command: a.command("run")}
 	switch {
+	case b.Kind == "failed": // what was seen stands until something else is there to be looked at
+		out.Command = a.retry(r)
 	case b.Kind == "waiting" && b.What != "":
 		out.Command = a.command("attest", b.Step, b.What)
 	case b.Kind == "waiting":

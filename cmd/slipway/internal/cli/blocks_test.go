@@ -40,7 +40,7 @@ func TestBlocks(t *testing.T) {
 		"asked about another":  {[]pipeline.StepState{first, step("x/b", pipeline.Failed, "no")}, "x/a", nil},
 		"asked about a later":  {[]pipeline.StepState{step("x/a", pipeline.Failed, "no"), second, waits("x/b")}, "gate/x", []string{"failed x/a: slipway run"}},
 		"a gate": {[]pipeline.StepState{first, waits("x/a")}, "", []string{
-			`waiting gate/x: slipway attest gate/x 'it'\''s good'`, "waiting gate/x: slipway approve gate/x", "failed gate/x: slipway run",
+			`waiting gate/x: slipway attest gate/x 'it'\''s good'`, "waiting gate/x: slipway approve gate/x", "failed gate/x: slipway run --amend",
 		}},
 	} {
 		var got []string

@@ -153,7 +153,7 @@ func (a *app) ended(ctx context.Context, r *release, f runFlags, made int, err e
 	case errors.As(err, &stopped):
 		return a.stopped(r, survey, stopped.State, err)
 	case err != nil && context.Cause(ctx) == nil && !errors.Is(err, pipeline.ErrDiffers) && !errors.Is(err, pipeline.ErrConflict):
-		return withHint(err, "once that is mended, %s carries on; what is done stays done", a.command("run"))
+		return withHint(err, "once that is mended, %s carries on; what is done stays done\nwhere a new commit mends it: %s", a.command("run"), a.retry(r))
 	case err != nil:
 		return err
 	}
@@ -197,12 +197,25 @@ func (a *app) stopped(r *release, s *pipeline.Survey, g gate.State, err error) e
 			hints = append(hints, "elsewhere: slipway approve --request request.json --out request.json.sig, with a copy of "+a.shown(filepath.Join(r.dir, "request.json")))
 			err = fmt.Errorf("%s waits for %s to approve it", g.ID, g.Approve)
 		}
-	case g.Approve != "" && len(blocks) > 0 && blocks[0].What != "":
-		hints = []string{"mend it and " + a.command("run") + ", or as " + g.Approve + ": " + a.command("waive", g.ID, blocks[0].What, "--reason", "TEXT", "--expires", "7d")}
 	default:
-		hints = []string{"mend it, then: " + a.command("run")}
+		mended := "mend it, then: " + a.command("run")
+		if len(blocks) > 0 && blocks[0].Kind == "failed" {
+			mended = "mend it and commit, then: " + a.retry(r)
+		}
+		hints = []string{mended}
+		if g.Approve != "" && len(blocks) > 0 && blocks[0].What != "" {
+			hints = append(hints, "or as "+g.Approve+": "+a.command("waive", g.ID, blocks[0].What, "--reason", "TEXT", "--expires", "7d"))
+		}
 	}
 	return &coded{err, exitGate, strings.Join(hints, "\n")}
+}
+
+// retry is the command that takes a mended commit into the release, as long as anything can.
+func (a *app) retry(r *release) string {
+	if r.acted {
+		return a.command("run")
+	}
+	return a.command("run", "--amend")
 }
 
 // shown is a path as the user would write it from where they stand.
