@@ -10,8 +10,8 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # What the tests judge packages with.
 DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bubblewrap openssh-client git \
-	file util-linux gzip binutils cmark-gfm \
-	squashfs-tools squashfuse fuse3 zsync desktop-file-utils appstream gnupg \
+	file util-linux gzip binutils cmark-gfm gcc libc6-dev \
+	squashfs-tools squashfuse fuse3 zsync desktop-file-utils appstream gnupg qemu-user-static attr \
 	xvfb xauth xfce4-panel imagemagick xdotool x11-utils dbus-daemon dbus-x11 libglib2.0-bin systemd \
 	adwaita-icon-theme hicolor-icon-theme gnome-keyring libsecret-tools chromium procps
 VERSION := $(shell cat VERSION)

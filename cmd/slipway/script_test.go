@@ -5,13 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -47,7 +51,7 @@ func TestScript(t *testing.T) {
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "need": need, "repo": repo, "commit": commit, "lock": lock, "tmpfs": tmpfs, "readonly": readonly,
-			"jsonlines": jsonLines, "same": same, "approvers": approvers, "absent": absent, "hello": hello,
+			"jsonlines": jsonLines, "same": same, "approvers": approvers, "absent": absent, "hello": hello, "listen": listen, "fixture": fixture,
 		},
 	})
 }
@@ -66,6 +70,7 @@ func setup(env *testscript.Env) error {
 		{"GITHUB_ACTIONS", ""},
 		{"NO_COLOR", ""},
 		{"TZ", "UTC"},
+		{"KEYS", filepath.Join(scripts, "..", "keys")},
 		{crash.Variable, ""},
 		{"GORACE", "atexit_sleep_ms=0"}, // without it the race detector makes every program wait a second at its end
 	} {
@@ -250,6 +255,48 @@ func absent(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("found %s", strings.Join(found, ", "))
 		}
 	}
+}
+
+// listen VARIABLE serves something on a port of the loopback interface until the story ends.
+func listen(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(l) }()
+	ts.Defer(func() { _ = server.Close() })
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(err)
+	ts.Setenv(args[0], port)
+}
+
+// makeFixture builds the program that makes the first user's repository, once.
+var makeFixture = sync.OnceValues(func() (string, error) {
+	root := filepath.Join(scripts, "..", "..")
+	program := filepath.Join(os.TempDir(), fmt.Sprintf("slipway-fixture-%d", os.Getpid()))
+	cmd := exec.Command("go", "build", "-o", program, "./phases/internal/fixture/make")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot build the fixture's maker: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// fixture DIR [VARIANT] makes the first user's repository with a small payload and no judges, and puts the stand-in for
+// flutter first in PATH.
+func fixture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: fixture DIR [VARIANT]")
+	}
+	program, err := makeFixture()
+	ts.Check(err)
+	cmd := exec.Command(program, append([]string{"-payload", "200000", "-no-judges", ts.MkAbs(args[0])}, args[1:]...)...)
+	cmd.Dir = scripts
+	if out, err := cmd.CombinedOutput(); err != nil {
+		ts.Fatalf("cannot make the fixture: %v\n%s", err, out)
+	}
+	bin, err := filepath.Abs(filepath.Join(scripts, "..", "bin"))
+	ts.Check(err)
+	ts.Setenv("PATH", bin+string(filepath.ListSeparator)+ts.Getenv("PATH"))
 }
 
 // tmpfs DIR SIZE puts a small file system at a folder, until the story ends.
