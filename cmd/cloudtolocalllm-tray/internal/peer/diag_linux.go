@@ -3,6 +3,7 @@ package peer
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,10 +16,16 @@ const (
 	stateListen  = 10
 )
 
+// asking lets questions take turns. The kernel answers at once, and a crowd
+// that arrives together would else leave as many threads behind as asked together.
+var asking sync.Mutex
+
 // diag asks the kernel for the one socket with these ends: no table is read, so
 // it costs the same however many connections there are. ok is false where the
 // kernel or a sandbox does not answer such questions.
 func diag(remote, local netip.AddrPort) (uid int, inode uint32, ok bool) {
+	asking.Lock()
+	defer asking.Unlock()
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return 0, 0, false
