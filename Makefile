@@ -17,7 +17,7 @@ DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bu
 VERSION := $(shell cat VERSION)
 
 # What starts real programs by the hundred and is tested without the race detector.
-HEAVY := /phases/build/appimage|/cmd/cloudtolocalllm-tray
+HEAVY := /phases/build/appimage|/cmd/cloudtolocalllm-tray|/phases$$|/phases/build$$|/phases/build/judge$$
 
 # The time that short fuzzing may take for each target, and how many processes crash tests kill.
 FUZZTIME ?= 10s

@@ -322,7 +322,7 @@ func (r *started) passes(t *testing.T, dir string, o fixture.Options) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"gate/build", "gate/release", "gate/aur"} {
-		s, err := r.run(t.Context())
+		_, err := r.run(t.Context())
 		var stopped *pipeline.GateError
 		if !errors.As(err, &stopped) || stopped.State.ID != id {
 			t.Fatalf("it was to wait at %s: %v", id, err)
@@ -339,7 +339,8 @@ func (r *started) passes(t *testing.T, dir string, o fixture.Options) {
 				t.Errorf("%s: %s: %s: %s", id, c.Title, c.Verdict, c.Why)
 			}
 		}
-		if s, err = r.plan.Survey(r.o); err != nil {
+		s, err := r.plan.Survey(r.o)
+		if err != nil {
 			t.Fatal(err)
 		}
 		g := gates(s)[id]

@@ -209,8 +209,12 @@ func (o object) String() string {
 	copy(h.Ident[:], elf.ELFMAG+"\x02\x01\x01")
 	var b []byte
 	for _, part := range []any{
-		h, elf.Prog64{Type: uint32(first), Off: head + programs, Filesz: 1}, elf.Prog64{Type: uint32(elf.PT_LOAD), Filesz: end, Memsz: end},
-		elf.Prog64{Type: uint32(elf.PT_DYNAMIC), Off: at, Vaddr: at, Filesz: end - at}, names, dynamic,
+		h,
+		elf.Prog64{Type: uint32(first), Off: head + programs, Filesz: 1},
+		elf.Prog64{Type: uint32(elf.PT_LOAD), Filesz: end, Memsz: end},
+		elf.Prog64{Type: uint32(elf.PT_DYNAMIC), Off: at, Vaddr: at, Filesz: end - at},
+		names,
+		dynamic,
 	} {
 		var err error
 		if b, err = binary.Append(b, binary.LittleEndian, part); err != nil {

@@ -54,12 +54,12 @@ func (s *Store) Temp(step string) string {
 // Save writes the digest cache.
 func (s *Store) Save() error { return s.cache.Save() }
 
-// Intact reports whether an artifact lies where it should, with that digest and size: by its stamp, or by reading it
-// in full. There is false where nothing lies there at all.
+// Intact reports whether an artifact lies where it should, with that digest and size: by its stamp, or, the first time
+// that it is asked for, by reading it in full. There is false where nothing lies there at all.
 func (s *Store) Intact(name, sha256 string, size int64, full bool) (ok, there bool) {
 	read := s.cache.Path
 	if full {
-		read = s.cache.Read
+		read = s.cache.Once
 	}
 	got, err := read(s.Path(name))
 	return err == nil && got.SHA256 == sha256 && got.Size == size, !errors.Is(err, fs.ErrNotExist)

@@ -28,7 +28,8 @@ type Config struct {
 	Network bool `yaml:"network,omitempty"`
 	// Display says that it opens windows; they open on an X server without a screen.
 	Display bool `yaml:"display,omitempty"`
-	// RunsFor is how long it has to go on running, like 3s; it is killed then. Left out: it has to end by itself.
+	// RunsFor is how long it has to go on running from when it has printed what it should, like 3s; it is killed then. Left
+	// out: it has to end by itself.
 	RunsFor component.Duration `yaml:"runs_for,omitempty" jsonschema:"type=string"`
 	// Exit is the status that it has to end with. Left out: 0.
 	Exit int `yaml:"exit,omitempty" jsonschema:"minimum=0,maximum=255"`

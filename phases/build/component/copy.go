@@ -112,7 +112,10 @@ func (p *private) environment() []string {
 // run runs a program in the copy. Afterwards it makes sure that the checkout is as it was, and that nothing was put
 // where the component will be.
 func (p *private) run(ctx context.Context, argv, env, secrets []string, timeout time.Duration) error {
+	place := filepath.Dir(p.tmp)
+	tool.EndStrays(place) // of a run that was killed: what it started would write here
 	_, err := tool.Run(ctx, tool.Command{Argv: argv, Dir: p.dir, Env: env, Secrets: secrets, Timeout: timeout})
+	tool.EndStrays(place)
 	name := filepath.Base(argv[0])
 	if now, bad := files.Path(p.source); bad != nil || now.SHA256 != p.digest {
 		return errors.Join(fmt.Errorf("%s wrote into the checkout of the release, %q: it may write in its own copy only; the checkout is made again on the next run", name, Source), err)

@@ -124,6 +124,6 @@ func (s signed) Show(p *ui.Page) {
 		p.Printf("%s of %s recorded, signed by %s\n", s.Kind, of, s.By)
 	}
 	for i, n := range s.Next {
-		p.Line(ui.Cell{Text: [2]string{"Next: ", "      "}[min(i, 1)], Style: ui.Bold}, ui.Cell{Text: n})
+		p.Whole(ui.Cell{Text: [2]string{"Next: ", "      "}[min(i, 1)], Style: ui.Bold}, ui.Cell{Text: n})
 	}
 }

@@ -47,7 +47,7 @@ func (b bumped) Show(p *ui.Page) {
 		rows = append(rows, []ui.Cell{{Text: fmt.Sprintf("%s:%d", c.File, c.Line)}, {Text: c.What}, {Text: found + " " + p.Arrow() + " " + c.Wanted}})
 	}
 	p.Table("  ", rows...)
-	p.Line(ui.Cell{Text: "Next: ", Style: ui.Bold}, ui.Cell{Text: b.next})
+	p.Whole(ui.Cell{Text: "Next: ", Style: ui.Bold}, ui.Cell{Text: b.next})
 }
 
 func (a *app) doBump(what string) error {

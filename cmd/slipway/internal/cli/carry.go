@@ -60,7 +60,7 @@ func (c carried) Show(p *ui.Page) {
 		p.Printf("release %s loaded from %s: journal, plan and %s\n", c.Version, c.File, ui.Count(c.Files, "artifact"))
 	}
 	if c.next != "" {
-		p.Line(ui.Cell{Text: "Next: ", Style: ui.Bold}, ui.Cell{Text: c.next})
+		p.Whole(ui.Cell{Text: "Next: ", Style: ui.Bold}, ui.Cell{Text: c.next})
 	}
 }
 

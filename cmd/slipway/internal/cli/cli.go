@@ -57,6 +57,9 @@ func Main(p Process) int {
 		err = context.Cause(ctx)
 	}
 	code, hint := exit(err)
+	if code == exitInterrupted {
+		hint = a.command("run") + " carries on from here"
+	}
 	if !a.ui.JSON {
 		err = explained(err)
 	}

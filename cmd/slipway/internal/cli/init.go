@@ -38,10 +38,10 @@ func (b begun) Show(p *ui.Page) {
 		p.Printf("wrote %s\n", name)
 	}
 	for _, what := range b.FillIn {
-		p.Line(ui.Cell{Text: "Fill in: ", Style: ui.Bold}, ui.Cell{Text: what})
+		p.Whole(ui.Cell{Text: "Fill in: ", Style: ui.Bold}, ui.Cell{Text: what})
 	}
 	for i, n := range b.next {
-		p.Line(ui.Cell{Text: [2]string{"Next: ", "      "}[min(i, 1)], Style: ui.Bold}, ui.Cell{Text: n})
+		p.Whole(ui.Cell{Text: [2]string{"Next: ", "      "}[min(i, 1)], Style: ui.Bold}, ui.Cell{Text: n})
 	}
 }
 

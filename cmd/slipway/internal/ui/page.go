@@ -56,6 +56,14 @@ func (p *Page) Line(pieces ...Cell) {
 	p.b.WriteByte('\n')
 }
 
+// Whole adds a line of pieces that is never cut, for what people are to read or copy to its end.
+func (p *Page) Whole(pieces ...Cell) {
+	for _, c := range pieces {
+		p.b.WriteString(paint(Clean(c.Text), c.Style, p.color))
+	}
+	p.b.WriteByte('\n')
+}
+
 // Printf adds text; its string arguments are made harmless, its format is trusted. Long lines are not cut.
 func (p *Page) Printf(format string, args ...any) { fmt.Fprintf(&p.b, format, clean(args)...) }
 

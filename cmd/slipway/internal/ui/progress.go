@@ -228,13 +228,14 @@ func (p *plain) line(cells ...Cell) {
 	_ = p.u.print(p.u.err, func(page *Page) { page.Line(cells...) })
 }
 
-// Observe prints a record's outcome; progress only with -v.
+// Observe prints a record's outcome, and what is said of a step that does not run; other progress only with -v.
 func (p *plain) Observe(r pipeline.Record) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	took := p.tale.follow(r)
+	_, running := p.tale.begun[r.Step]
 	switch {
-	case r.Event == pipeline.Progress && r.Text != "" && p.u.Verbose:
+	case r.Event == pipeline.Progress && r.Text != "" && (p.u.Verbose || !running):
 		p.line(Cell{Text: p.u.signs.none + " "}, Cell{Text: r.Step + "  " + r.Text})
 	case r.Event == pipeline.Started && p.u.Verbose:
 		p.line(Cell{Text: p.u.signs.run + " "}, Cell{Text: r.Step})

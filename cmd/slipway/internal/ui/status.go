@@ -55,9 +55,9 @@ func (v Status) Show(p *Page) {
 	}
 	p.Gap()
 	if len(v.Next) > 0 {
-		p.Line(Cell{"Next: ", Bold}, Cell{Text: v.Next[0]})
+		p.Whole(Cell{"Next: ", Bold}, Cell{Text: v.Next[0]})
 		for _, n := range v.Next[1:] {
-			p.Line(Cell{Text: "      " + n})
+			p.Whole(Cell{Text: "      " + n})
 		}
 	} else {
 		p.Line(Cell{"Nothing is left to do.", Bold})
