@@ -17,12 +17,13 @@ import (
 )
 
 // BenchmarkAgainstMksquashfs compares size and time with mksquashfs as appimagetool runs it, on the folder in
-// SLIPWAY_PAYLOAD (made by ../shared/bench/mkpayload.sh), with as many processors:
+// SLIPWAY_PAYLOAD (.ci/payload makes one), with as many processors:
 //
 //	SLIPWAY_PAYLOAD=/tmp/payload go test -run '^$' -bench AgainstMksquashfs -benchtime 3x ./phases/build/appimage
 //
-// It fails where a bound is not kept. On a busy machine the times say little, since mksquashfs runs more threads and so
-// gets more of the processors: then the bounds on time are judged by processor time alone.
+// It asserts nothing. On a busy machine the times say little, since mksquashfs runs more threads and so gets more of the
+// processors: then look at processor time. Wanted: small at most 1.035 of the size in 0.6 of the time, fast at most 1.16
+// in 0.15.
 func BenchmarkAgainstMksquashfs(b *testing.B) {
 	payload := os.Getenv("SLIPWAY_PAYLOAD")
 	if payload == "" {
@@ -56,7 +57,6 @@ func BenchmarkAgainstMksquashfs(b *testing.B) {
 		}
 		size[name] = n
 	}
-	busy := busyMachine(b)
 	kinds := []Compression{Small, "default", Fast}
 	for range b.N {
 		note("mksquashfs", func() (int64, error) {
@@ -87,7 +87,6 @@ func BenchmarkAgainstMksquashfs(b *testing.B) {
 			})
 		}
 	}
-	bounds := map[Compression][2]float64{Small: {1.035, 0.6}, Fast: {1.16, 0.15}}
 	fmt.Printf("mksquashfs zstd 15, 128 KiB: %d bytes in %v\n", size["mksquashfs"], best["mksquashfs"].Round(time.Millisecond))
 	for _, k := range kinds {
 		s := float64(size[string(k)]) / float64(size["mksquashfs"])
@@ -97,12 +96,6 @@ func BenchmarkAgainstMksquashfs(b *testing.B) {
 			k, size[string(k)], best[string(k)].Round(time.Millisecond), s, d, u)
 		b.ReportMetric(s, string(k)+"-size/mksquashfs")
 		b.ReportMetric(d, string(k)+"-time/mksquashfs")
-		if busy {
-			d = u
-		}
-		if max, ok := bounds[k]; ok && (s > max[0] || d > max[1]) {
-			b.Errorf("%s: bounds are %.3f of the size and %.2f of the time", k, max[0], max[1])
-		}
 	}
 }
 
@@ -116,23 +109,6 @@ func processorTime(b *testing.B) (d time.Duration) {
 		d += time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
 	return d
-}
-
-// busyMachine tells whether others use the processors, too.
-func busyMachine(b *testing.B) bool {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return false
-	}
-	var load float64
-	if _, err := fmt.Sscan(string(data), &load); err != nil {
-		b.Fatal(err)
-	}
-	busy := load > float64(runtime.GOMAXPROCS(0))/2
-	if busy {
-		fmt.Printf("busy machine (load %.1f): the bounds on time are judged by processor time\n", load)
-	}
-	return busy
 }
 
 // BenchmarkStart compares the time from the start to the end of an AppRun that does nothing with squashfuse_ll on the
@@ -201,8 +177,5 @@ func BenchmarkStart(b *testing.B) {
 		ratio := ours[rounds/2].Seconds() / theirs[rounds/2].Seconds()
 		fmt.Printf("%-8s start %v, squashfuse_ll %v: ratio %.2f (medians of %d)\n", name, ours[rounds/2], theirs[rounds/2], ratio, rounds)
 		b.ReportMetric(ratio, string(name)+"-start/squashfuse_ll")
-		if ratio > 2.5 {
-			b.Errorf("%s: the bound is 2.5", name)
-		}
 	}
 }

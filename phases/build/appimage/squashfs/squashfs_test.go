@@ -269,7 +269,7 @@ func TestReadersAgree(t *testing.T) {
 	}
 }
 
-// TestReadersAgreeOnPayload does the same with the folder in SLIPWAY_PAYLOAD (see ../shared/bench/mkpayload.sh).
+// TestReadersAgreeOnPayload does the same with the folder in SLIPWAY_PAYLOAD (.ci/payload makes one).
 func TestReadersAgreeOnPayload(t *testing.T) {
 	dir := os.Getenv("SLIPWAY_PAYLOAD")
 	if dir == "" {
