@@ -92,18 +92,30 @@ func openRunDir(config string) (dir string, hold *os.File, err error) {
 }
 
 // legacy finds what an installation of the original left in the user's own
-// places and what would start it instead of us.
+// places, and among the system's autostart entries, that would start it instead of us.
 func legacy() (found []string) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return nil
 	}
-	for _, p := range []string{
-		".config/systemd/user/cloudtolocalllm-tray.service", ".config/systemd/user/cloudtolocalllm.service",
-		".config/systemd/user/cloudtolocalllm-enhanced-tray.service", ".config/autostart/cloudtolocalllm-tray.desktop",
-		".local/bin/cloudtolocalllm-enhanced-tray", ".local/bin/cloudtolocalllm-settings",
-	} {
-		p = filepath.Join(home, p)
+	config := os.Getenv("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(config) {
+		config = filepath.Join(home, ".config")
+	}
+	all := []string{
+		filepath.Join(config, "systemd/user/cloudtolocalllm-tray.service"), filepath.Join(config, "systemd/user/cloudtolocalllm.service"),
+		filepath.Join(config, "systemd/user/cloudtolocalllm-enhanced-tray.service"), filepath.Join(config, "autostart/cloudtolocalllm-tray.desktop"),
+		filepath.Join(home, ".local/bin/cloudtolocalllm-enhanced-tray"), filepath.Join(home, ".local/bin/cloudtolocalllm-settings"),
+	}
+	// A package manager leaves an entry behind that was one of the package's configuration files.
+	dirs := os.Getenv("XDG_CONFIG_DIRS")
+	if dirs == "" {
+		dirs = "/etc/xdg"
+	}
+	for _, d := range append([]string{config}, filepath.SplitList(dirs)...) {
+		all = append(all, filepath.Join(d, "autostart/cloudtolocalllm-enhanced-tray.desktop"))
+	}
+	for _, p := range all {
 		if _, err := os.Lstat(p); err != nil {
 			continue
 		}

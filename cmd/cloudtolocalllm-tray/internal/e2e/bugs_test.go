@@ -713,14 +713,17 @@ func TestBug_26_QuitOfTheAppLeavesTheDaemon(t *testing.T) {
 	}
 }
 
-func rss(t *testing.T, pid int) (kB int) {
+func rss(t *testing.T, pid int) (kB int) { t.Helper(); return memory(t, pid, "VmRSS:") }
+
+// memory is a line of /proc/PID/status.
+func memory(t *testing.T, pid int, what string) (kB int) {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for l := range strings.Lines(string(b)) {
-		if f := strings.Fields(l); len(f) > 1 && f[0] == "VmRSS:" {
+		if f := strings.Fields(l); len(f) > 1 && f[0] == what {
 			kB, _ = strconv.Atoi(f[1])
 		}
 	}

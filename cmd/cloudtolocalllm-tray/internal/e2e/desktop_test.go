@@ -187,8 +187,9 @@ func TestTray_EveryProperty(t *testing.T) {
 	}
 }
 
-// The watcher restarts, then the bus itself dies and comes back.
-func TestTray_ComesBack(t *testing.T) {
+// It starts without a panel; then one comes and goes, twice, then the bus itself dies and comes back. Clients are served all
+// the time, and the icon returns.
+func TestFailure_36_APanelThatComesAndGoes(t *testing.T) {
 	t.Parallel()
 	rig.Need(t, "dbus-daemon")
 	h := rig.NewHome(t)
@@ -198,6 +199,11 @@ func TestTray_ComesBack(t *testing.T) {
 	state := func(want string) {
 		t.Helper()
 		rig.Until(t, want, func() bool { out, _ := d.Shell("status"); return strings.Contains(out, "tray      "+want) })
+		c := d.Dial()
+		defer c.Close()
+		c.Say(`{"command":"UPDATE_ICON","state":"error"}`)
+		c.Say(`{"command":"PING"}`)
+		c.Reply()
 	}
 	state("waiting")
 	for range 2 {
@@ -209,12 +215,12 @@ func TestTray_ComesBack(t *testing.T) {
 	}
 	bus.Kill()
 	state("no_bus")
-	c := d.Dial()
-	c.Say(`{"command":"PING"}`)
-	c.Reply()
 	bus.Start(h)
 	bus.NewWatcher(t).Item(t)
 	state("registered")
+	if out, _ := d.Shell("status", "--json"); !strings.Contains(out, `"panics":0`) {
+		t.Error(out)
+	}
 }
 
 // A planted ./cloudtolocalllm is not run, neither for the menu nor for the click.

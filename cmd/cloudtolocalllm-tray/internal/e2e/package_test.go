@@ -228,8 +228,16 @@ func TestMigration_RemnantsAreNamed(t *testing.T) {
 	units := filepath.Join(h.Dir, ".config/systemd/user")
 	_ = os.MkdirAll(units, 0o755)
 	_ = os.WriteFile(filepath.Join(units, "cloudtolocalllm-tray.service"), []byte("[Service]\nUser=%i\nEnvironment=DISPLAY=:0\nExecStart=/usr/bin/python3 x.py\n"), 0o644)
+	etc := filepath.Join(h.Dir, "etc/xdg") // as a removed package leaves it
+	entry := filepath.Join(etc, "autostart/cloudtolocalllm-enhanced-tray.desktop")
+	_ = os.MkdirAll(filepath.Dir(entry), 0o755)
+	_ = os.WriteFile(entry, []byte("[Desktop Entry]\nType=Application\nName=x\nExec=/usr/bin/cloudtolocalllm-enhanced-tray\n"), 0o644)
+	h.Env = append(h.Env, "XDG_CONFIG_DIRS="+etc)
 	h.Start()
-	rig.Until(t, "the status to name it", func() bool { out, _ := h.Shell("status"); return strings.Contains(out, "look at   "+units) })
+	rig.Until(t, "the status to name them", func() bool {
+		out, _ := h.Shell("status")
+		return strings.Contains(out, "look at   "+units) && strings.Contains(out, "look at   "+entry)
+	})
 }
 
 func TestDesktopEntry(t *testing.T) {

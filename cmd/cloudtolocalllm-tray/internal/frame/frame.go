@@ -11,7 +11,7 @@ import (
 var ErrTooLong = errors.New("line too long")
 
 const (
-	small = 2 << 10   // what a silent reader holds
+	small = 512       // what a silent reader holds
 	large = 128 << 10 // a buffer grown beyond this is given back after its line
 )
 

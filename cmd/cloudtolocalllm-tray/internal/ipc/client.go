@@ -58,11 +58,12 @@ func (c *client) serve() {
 	}
 	lines := frame.NewReader(c.conn, MaxLine)
 	first := true
+	var settle *time.Timer
 	if verified || c.s.Backend.AllowUnverified() {
 		// From here on it gets what every client of the original got. It counts
 		// as the app when it has had the time to say that it is none.
 		c.enter("app", "", false)
-		settle := time.AfterFunc(settleIn, c.settle)
+		settle = time.AfterFunc(settleIn, c.settle)
 		defer settle.Stop()
 	}
 	for {
@@ -95,6 +96,9 @@ func (c *client) serve() {
 			return
 		}
 		if first {
+			if settle != nil {
+				settle.Stop()
+			}
 			c.settle()
 		}
 		first = false

@@ -9,5 +9,6 @@ import "runtime/debug"
 // What is needed again comes back from the page cache by itself.
 func Trim() {
 	debug.FreeOSMemory()
+	debug.FreeOSMemory() // a pool lets go of what it holds at the second collection
 	dropPages()
 }
