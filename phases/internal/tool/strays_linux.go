@@ -5,15 +5,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
 
-// EndStrays kills the programs that were left behind in a folder which nobody else uses: those that work in it or below
-// it, and those whose TMPDIR lies there (proc(5), /proc/PID/cwd and /proc/PID/environ). A program that made itself a
-// session of its own outlives its group, and what a killed run had started outlives that run, but for the program that it
-// started itself. Programs of other users, and such that hide both, are not found.
+// EndStrays kills the programs that were left behind by what was run with its TMPDIR in a folder which nobody else uses:
+// they have that variable, too (proc(5), /proc/PID/environ). A program that made itself a session of its own outlives its
+// group, and what a killed run had started outlives that run, but for the program that it started itself. Programs of
+// other users, and such as were given another environment, are not found: a person who only looks into the folder must
+// not lose their shell.
 func EndStrays(dir string) {
 	for range 100 { // what is being killed may start others
 		found := strays(dir)
@@ -37,17 +37,10 @@ func strays(dir string) (out []int) {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		place := filepath.Join("/proc", e.Name())
-		cwd, err := os.Readlink(filepath.Join(place, "cwd"))
-		if err != nil { // of another user, or ended
-			continue
-		}
-		env, _ := os.ReadFile(filepath.Join(place, "environ"))
-		if within(strings.TrimSuffix(cwd, " (deleted)"), dir) || bytes.Contains(append([]byte{0}, env...), []byte("\x00TMPDIR="+dir+"/")) {
+		env, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
+		if err == nil && bytes.Contains(append([]byte{0}, env...), []byte("\x00TMPDIR="+dir+"/")) { // else of another user, or ended
 			out = append(out, pid)
 		}
 	}
 	return out
 }
-
-func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
