@@ -1,0 +1,77 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Immutability is the setting "immutable releases" of the repository or its organisation.
+type Immutability struct {
+	// Known is false where the token may not read the setting, or it is off: GitHub answers both with 404.
+	Known   bool
+	Enabled bool
+	ByOwner bool // enforced by the organisation
+}
+
+// Immutability asks for the setting. It needs to read the repository's administration.
+func (c *Client) Immutability(ctx context.Context) (Immutability, error) {
+	var w struct {
+		Enabled bool `json:"enabled"`
+		ByOwner bool `json:"enforced_by_owner"`
+	}
+	_, err := c.do(ctx, http.MethodGet, c.path+"immutable-releases", nil, &w)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrForbidden) {
+		return Immutability{}, nil
+	}
+	return Immutability{Known: err == nil, Enabled: w.Enabled, ByOwner: w.ByOwner}, err
+}
+
+// Rate is what is left of the token's primary limit.
+type Rate struct {
+	Limit, Remaining int // requests
+	Reset            time.Time
+}
+
+// RateLimit asks for the limit, which costs nothing. An enterprise server without limits answers [ErrNotFound].
+func (c *Client) RateLimit(ctx context.Context) (Rate, error) {
+	var w struct {
+		Resources struct {
+			Core struct {
+				Limit     int   `json:"limit"`
+				Remaining int   `json:"remaining"`
+				Reset     int64 `json:"reset"`
+			} `json:"core"`
+		} `json:"resources"`
+	}
+	if _, err := c.do(ctx, http.MethodGet, "rate_limit", nil, &w); err != nil {
+		return Rate{}, err
+	}
+	core := w.Resources.Core
+	return Rate{Limit: core.Limit, Remaining: core.Remaining, Reset: time.Unix(core.Reset, 0).UTC()}, nil
+}
+
+// Access is who the token stands for in the repository, as far as GitHub tells.
+type Access struct {
+	FullName      string // OWNER/REPO as GitHub writes it: a renamed repository has another
+	DefaultBranch string
+	Private       bool
+	Push          bool // may push, and so make releases
+	Archived      bool // takes no writes
+}
+
+// Access asks what the token may do in the repository.
+func (c *Client) Access(ctx context.Context) (Access, error) {
+	var w struct {
+		FullName      string          `json:"full_name"`
+		DefaultBranch string          `json:"default_branch"`
+		Private       bool            `json:"private"`
+		Archived      bool            `json:"archived"`
+		Permissions   map[string]bool `json:"permissions"`
+	}
+	if _, err := c.do(ctx, http.MethodGet, c.path[:len(c.path)-1], nil, &w); err != nil {
+		return Access{}, err
+	}
+	return Access{w.FullName, w.DefaultBranch, w.Private, w.Permissions["push"], w.Archived}, nil
+}
