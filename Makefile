@@ -53,7 +53,7 @@ test: setup ## all tests
 	@.ci/test $$($(GO) list ./... | grep -E '$(HEAVY)')
 	SLIPWAY_LONG=1 $(GO) test -count=1 -parallel 2 -run 'TestMutations' ./pipeline
 	$(MAKE) --no-print-directory crash N=$(if $(CI),40,20)
-	$(MAKE) --no-print-directory fuzz FUZZTIME=$(if $(CI),2s,1s)
+	$(MAKE) --no-print-directory fuzz FUZZTIME=1s
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/actionlint ## formatting, comments, imports, workflows; compiles for macOS and Windows too
