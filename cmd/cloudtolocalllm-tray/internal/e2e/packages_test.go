@@ -338,7 +338,7 @@ func TestPackages_AppImageAsDaemon(t *testing.T) {
 		for _, unpacked := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/unpacked=%v", name, unpacked), func(t *testing.T) {
 				if !unpacked && !canMount() {
-					t.Skip("nothing can be mounted on this machine: no /dev/fuse")
+					rig.Missing(t, "nothing can be mounted: no /dev/fuse")
 				}
 				h := rig.NewHome(t)
 				tmp := t.TempDir()
@@ -376,7 +376,7 @@ func TestPackages_AppImageAsDaemon(t *testing.T) {
 // with it, until it ends itself.
 func TestPackages_DaemonOutlivesTheAppImage(t *testing.T) {
 	if !canMount() {
-		t.Skip("nothing can be mounted on this machine: no /dev/fuse")
+		rig.Missing(t, "nothing can be mounted: no /dev/fuse")
 	}
 	for name, app := range appImages(t) {
 		t.Run(name, func(t *testing.T) {

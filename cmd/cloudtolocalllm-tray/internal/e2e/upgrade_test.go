@@ -93,7 +93,7 @@ func ours(t *testing.T, own bool) string {
 			return p
 		}
 	}
-	t.Skipf("no DEB of that kind among the packages (own: %v)", own)
+	rig.Missing(t, fmt.Sprintf("no DEB of that kind among the packages (own: %v)", own))
 	return ""
 }
 
