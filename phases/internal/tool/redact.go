@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Blot stands where a secret was.
@@ -58,8 +59,9 @@ func (r *Redactor) add(s string) {
 	}
 }
 
-// Text returns s without the secrets.
+// Text returns s without the secrets. What was UTF-8 stays UTF-8, even where a secret begins or ends within a character.
 func (r *Redactor) Text(s string) string {
+	valid := utf8.ValidString(s)
 	for _, k := range r.known {
 		s = strings.ReplaceAll(s, k, Blot)
 	}
@@ -67,5 +69,9 @@ func (r *Redactor) Text(s string) string {
 		s = re.ReplaceAllString(s, Blot)
 	}
 	s = userinfo.ReplaceAllString(s, "${1}"+Blot+"@")
-	return header.ReplaceAllString(s, "${1}"+Blot)
+	s = header.ReplaceAllString(s, "${1}"+Blot)
+	if valid {
+		s = strings.ToValidUTF8(s, "\uFFFD")
+	}
+	return s
 }
