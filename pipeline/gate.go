@@ -31,7 +31,7 @@ func (g gateStep) Run(context.Context, *Workspace) (Receipt, error) {
 // evaluate looks at gate i as the journal has it now. Only evidence of steps that are fresh counts.
 func (p *Plan) evaluate(st *state, i int, o Options, fresh func(id string) bool) gate.State {
 	g := p.steps[i].(gateStep)
-	c := gate.Case{Plans: st.plans, Statements: st.statements, Verifier: o.Verifier, Now: o.now()}
+	c := gate.Case{Plans: st.plans, Statements: st.statements, Verifier: o.Verifier, Now: o.Now().UTC()}
 	c.Request = gate.Request{Project: p.Env.Project, Version: p.Env.Version, Run: st.run, Plan: p.Digest, Artifacts: map[string]string{}}
 	var specs []Spec
 	for _, k := range p.upstream(i) {

@@ -28,10 +28,10 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"it needs all of them", "plan.go", `Missing(len(permanent))`, `Missing(min(1, len(permanent)))`},
 	{"it may need them through others", "plan.go", `past[i] = past[i].Union(past[k])`, `_ = k`},
 	{"references are made by needed steps", "plan.go", `!slices.Contains(sp.Needs, p.Specs[from].ID)`, `!slices.Contains(sp.Needs, p.Specs[from].ID) && false`},
-	{"outputs have valid names", "plan.go", `!fs.ValidPath(out)`, `!fs.ValidPath(out) && false`},
-	{"an output has one maker", "plan.go", `if has(p.maker, out) {`, `if false {`},
-	{"no output lies in another", "plan.go", `if has(p.maker, out[:k]) {`, `if false {`},
-	{"no output lies around another", "plan.go", `by, nested := folders[out]; nested`, `by, nested := folders[out]; nested && false`},
+	{"outputs have valid names", "internal/outputs/outputs.go", `!fs.ValidPath(name)`, `!fs.ValidPath(name) && false`},
+	{"an output has one maker", "internal/outputs/outputs.go", `by, made := n.makers[name]; made`, `by, made := n.makers[name]; made && false`},
+	{"no output lies in another", "internal/outputs/outputs.go", `_, made := n.makers[name[:k]]; made`, `_, made := n.makers[name[:k]]; made && false`},
+	{"no output lies around another", "internal/outputs/outputs.go", `inside, nested := n.folders[name]; nested`, `inside, nested := n.folders[name]; nested && false`},
 	{"gates are valid", "plan.go", `if err := g.Validate(reported); err != nil`, `if err := g.Validate(reported); err != nil && false`},
 	{"the digest covers env", "plan.go", `gate.Sum(p.Env, p.Specs)`, `gate.Sum(Env{}, p.Specs)`},
 	{"the digest covers steps", "plan.go", `gate.Sum(p.Env, p.Specs)`, `gate.Sum(p.Env)`},
@@ -89,8 +89,8 @@ func TestMutations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			overlay, _ := json.Marshal(map[string]map[string]string{"Replace": {path: dir + "/" + m.file}})
-			if err := os.WriteFile(dir+"/"+m.file, []byte(mutant), 0o666); err != nil {
+			overlay, _ := json.Marshal(map[string]map[string]string{"Replace": {path: dir + "/mutated.go"}})
+			if err := os.WriteFile(dir+"/mutated.go", []byte(mutant), 0o666); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.WriteFile(dir+"/overlay.json", overlay, 0o666); err != nil {

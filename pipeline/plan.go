@@ -3,12 +3,12 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/internal/outputs"
 	"github.com/imrightguy/slipway/pipeline/internal/set"
 )
 
@@ -66,7 +66,7 @@ func (p *Plan) check() error {
 	gated := make([]bool, len(p.Specs))    // a gate is upstream
 	past := make([]set.Ints, len(p.Specs)) // the permanent steps upstream, and the step itself if it is one
 	var permanent []string
-	folders := make(map[string]string) // parent folders of outputs, to find nested ones
+	var names outputs.Names
 	for i, s := range p.steps {
 		sp := p.Specs[i]
 		g, isGate := s.(gateStep)
@@ -110,7 +110,7 @@ func (p *Plan) check() error {
 			past[i] = past[i].With(len(permanent))
 			permanent = append(permanent, sp.ID)
 		}
-		if err := p.checkFlow(i, folders); err != nil {
+		if err := p.checkFlow(i, &names); err != nil {
 			return err
 		}
 		if isGate {
@@ -129,7 +129,7 @@ func (p *Plan) check() error {
 }
 
 // checkFlow checks what step i reads and makes.
-func (p *Plan) checkFlow(i int, folders map[string]string) error {
+func (p *Plan) checkFlow(i int, names *outputs.Names) error {
 	sp := p.Specs[i]
 	for _, in := range sp.Inputs {
 		from, _, ok := p.source(in)
@@ -138,23 +138,8 @@ func (p *Plan) checkFlow(i int, folders map[string]string) error {
 		}
 	}
 	for _, out := range sp.Outputs {
-		if !fs.ValidPath(out) || out == "." || strings.ContainsAny(out, "\\\x00\n\r") {
-			return fmt.Errorf("step %s has output %q, which is not a valid file name", sp.ID, out)
-		}
-		if has(p.maker, out) {
-			return fmt.Errorf("steps %s and %s both make %q", p.Specs[p.maker[out]].ID, sp.ID, out)
-		}
-		if by, nested := folders[out]; nested {
-			return fmt.Errorf("step %s makes %q, which holds %q", sp.ID, out, by)
-		}
-		for k, c := range out {
-			if c != '/' {
-				continue
-			}
-			if has(p.maker, out[:k]) {
-				return fmt.Errorf("step %s makes %q inside %q", sp.ID, out, out[:k])
-			}
-			folders[out[:k]] = out
+		if err := names.Add(sp.ID, out); err != nil {
+			return err
 		}
 		p.maker[out] = i
 	}

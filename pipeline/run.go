@@ -30,13 +30,6 @@ type Options struct {
 	Now       func() time.Time                  // nil: time.Now
 }
 
-func (o Options) now() time.Time {
-	if o.Now == nil {
-		return time.Now().UTC()
-	}
-	return o.Now().UTC()
-}
-
 // PlanError is the error of a run whose plan is not the journal's.
 type PlanError struct{ Old, New *Plan }
 
@@ -93,6 +86,9 @@ func (p *Plan) runner(o Options) (*runner, error) {
 	if o.Observe == nil {
 		o.Observe = func(Record) {}
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return &runner{p: p, o: o, st: st, store: files.Open(o.Dirs), done: make([]bool, len(p.Specs)), forced: map[int]bool{}, remade: map[int]bool{}}, nil
 }
 
@@ -119,7 +115,7 @@ func (p *Plan) find(id string) (sp Spec) {
 
 // append makes a record durable, folds it in and shows it. What is folded in is what a later process will read.
 func (r *runner) append(rec Record) error {
-	if rec.Time, rec.Plan = r.o.now(), r.p.Digest; rec.Event != Begin {
+	if rec.Time, rec.Plan = r.o.Now().UTC(), r.p.Digest; rec.Event != Begin {
 		rec.Run = r.st.run
 	}
 	rec.Error = strings.ToValidUTF8(rec.Error, "\uFFFD")

@@ -488,3 +488,39 @@ func TestObserve(t *testing.T) {
 		t.Errorf("observed %q, want %q", seen, want)
 	}
 }
+
+// TestLook: what the world has is told without changing it, for a run that has not begun and for one half way.
+func TestLook(t *testing.T) {
+	w, j := newWorld(t), new(pipelinetest.Memory)
+	o := options(t, j, w)
+	p := mustPlan(t, release("")...)
+	look := func(id string) (pipeline.Receipt, []pipeline.Evidence, error) {
+		t.Helper()
+		records, things := len(j.All()), len(w.things)
+		r, e, err := p.Look(t.Context(), o, id)
+		if len(j.All()) != records || len(w.things) != things {
+			t.Errorf("looking at %s changed something", id)
+		}
+		if left, _ := filepath.Glob(o.Dirs.Work + "/.tmp/*"); len(left) > 0 {
+			t.Error("left behind:", left)
+		}
+		return r, e, err
+	}
+	if _, _, err := look("release/asset"); !errors.Is(err, pipeline.ErrUnmade) {
+		t.Errorf("before anything is made: %v", err)
+	}
+	if r, _, err := look("release/draft"); r != nil || err != nil {
+		t.Errorf("an empty world: %v, %v", r, err)
+	}
+	mustRun(t, p, o)
+	if r, _, err := look("release/asset"); r[pipeline.Marker] != j.All()[0].Run || err != nil {
+		t.Errorf("after the run: %v, %v", r, err)
+	}
+	if _, e, err := look("release/public"); len(e) != 1 || err != nil {
+		t.Errorf("evidence: %v, %v", e, err)
+	}
+	w.put("asset", thing{Value: "another", Marker: "x"})
+	if _, _, err := look("release/asset"); !errors.Is(err, pipeline.ErrConflict) {
+		t.Errorf("something else: %v", err)
+	}
+}

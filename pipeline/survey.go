@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"context"
+	"errors"
+	"os"
 	"slices"
 
 	"github.com/imrightguy/slipway/pipeline/gate"
@@ -35,12 +38,34 @@ func (p *Plan) Survey(o Options) (*Survey, error) {
 	for i, sp := range p.Specs {
 		ss := StepState{Spec: sp, Last: r.st.last[sp.ID]}
 		if ss.Current = r.st.current(p, sp) && !slices.ContainsFunc(sp.Needs, func(n string) bool { return !fresh(n) }); r.isGate(i) {
-			g := p.evaluate(r.st, i, o, fresh)
+			g := p.evaluate(r.st, i, r.o, fresh)
 			ss.Gate, ss.Current = &g, g.Closed || g.Verdict == gate.Pass
 		}
 		s.Steps = append(s.Steps, ss)
 	}
 	return s, nil
+}
+
+// ErrUnmade says that what a step reads has not been made.
+var ErrUnmade = errors.New("what it reads has not been made yet")
+
+// Look asks what the world has for one step, and changes nothing but temporary files: of an outward step what its Probe
+// finds, of a pure one what it reports.
+func (p *Plan) Look(ctx context.Context, o Options, id string) (Receipt, []Evidence, error) {
+	r, err := p.runner(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := p.index[id]
+	ws, step := r.workspace(i), p.steps[i].Run
+	if _, made := r.st.inputs(p, p.Specs[i]); !made {
+		return nil, nil, ErrUnmade
+	}
+	if probe, outward := p.steps[i].(Prober); outward {
+		step = probe.Probe
+	}
+	receipt, err := step(ctx, ws)
+	return receipt, ws.evidence, errors.Join(err, os.RemoveAll(ws.root))
 }
 
 // State adds a signed statement to the journal. Whether it counts is decided whenever its gate is evaluated.
