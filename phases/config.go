@@ -1,12 +1,16 @@
 package phases
 
 import (
+	"github.com/imrightguy/slipway/phases/aur"
 	"github.com/imrightguy/slipway/phases/build"
 	"github.com/imrightguy/slipway/phases/build/bundle"
 	"github.com/imrightguy/slipway/phases/build/component"
 	"github.com/imrightguy/slipway/phases/build/requirement"
 	"github.com/imrightguy/slipway/phases/build/version"
+	"github.com/imrightguy/slipway/phases/internal/channel"
+	"github.com/imrightguy/slipway/phases/internal/endpoint"
 	"github.com/imrightguy/slipway/phases/internal/size"
+	"github.com/imrightguy/slipway/phases/release"
 	"github.com/imrightguy/slipway/templates"
 )
 
@@ -34,6 +38,14 @@ type Config struct {
 	// Judges are tools of distributions that judge the packages: lintian, dpkg, desktop-file-validate, appstreamcli, makepkg
 	// and pacman. One that is missing leaves its check unknown, which does not pass.
 	Judges []string `yaml:"judges,omitempty"`
+	// Release says how it is published: branch and tag, and the release on GitHub. Left out: it is not.
+	Release *release.Config `yaml:"release,omitempty"`
+	// AUR says where packages of format aur are published, by their names. Those that are not named are made only.
+	AUR map[string]aur.Config `yaml:"aur,omitempty"`
+	// Channels says where versions go that are not simply the newest. Left out: neither to the AUR nor to "latest".
+	Channels channel.Config `yaml:"channels,omitempty"`
+	// Sign says with what key the release's commits and its tag are signed. Left out: they are not.
+	Sign *endpoint.Signing `yaml:"sign,omitempty"`
 	// Gates say what has to hold before a release goes on.
 	Gates Gates `yaml:"gates,omitempty"`
 	// Approvers are the public keys of the people who may approve, attest and waive, by role: lines as in a .pub file.
@@ -61,20 +73,13 @@ type About struct {
 type Gates struct {
 	// Build is the gate that packages have to pass. Left out: all checks, and nobody's approval.
 	Build *build.GateConfig `yaml:"build,omitempty"`
-	// Release is the gate of the release phase, after gate build. Left out: there is none.
+	// Release is the gate of the release phase, before anything becomes public. Left out: all checks of that phase, and
+	// nobody's approval. Every check of the phase counts, whether criteria name it or not.
 	Release *build.GateConfig `yaml:"release,omitempty"`
-	// AUR is the gate of the AUR phase, after gate release. Left out: there is none.
+	// AUR is the gate of the AUR phase, after the release was proven. Left out: all checks, and nobody's approval.
 	AUR *build.GateConfig `yaml:"aur,omitempty"`
-}
-
-type phaseGate struct {
-	phase, title string
-	config       *build.GateConfig
-}
-
-// each lists the gates in their order.
-func (g Gates) each() []phaseGate {
-	return []phaseGate{{"build", build.GateTitle, g.Build}, {"release", "Release Quality", g.Release}, {"aur", "Publication Quality", g.AUR}}
+	// Rollback is the gate of a rollback. Left out: all checks, and nobody's approval.
+	Rollback *build.GateConfig `yaml:"rollback,omitempty"`
 }
 
 // Risk is something that may go wrong with a release.

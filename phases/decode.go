@@ -210,7 +210,7 @@ var packageKeys = map[string][]string{
 	},
 	build.FormatAUR: {
 		"name", "format", "from", "maintainer", "description", "homepage", "license", "pkgrel", "epoch", "url", "depends", "optdepends",
-		"conflicts", "replaces", "provides",
+		"conflicts", "replaces", "provides", "makedepends", "checkdepends", "arches", "groups", "install", "keep_build",
 	},
 }
 

@@ -5,6 +5,9 @@ import (
 	"github.com/imrightguy/slipway/phases/build/requirement"
 	"github.com/imrightguy/slipway/phases/internal/approval"
 	"github.com/imrightguy/slipway/phases/internal/carrier"
+	"github.com/imrightguy/slipway/phases/internal/endpoint"
+	"github.com/imrightguy/slipway/phases/internal/rehearsal"
+	"github.com/imrightguy/slipway/phases/internal/rehearsed"
 	"github.com/imrightguy/slipway/phases/internal/repo"
 	"github.com/imrightguy/slipway/phases/internal/version"
 	"github.com/imrightguy/slipway/pipeline/gate"
@@ -22,6 +25,20 @@ type (
 	Drift = carrier.Drift
 	// Approvers knows who may sign for which role: see package approval.
 	Approvers = approval.Verifier
+	// Endpoints are how a run reaches the outside world: see package endpoint.
+	Endpoints = endpoint.Endpoints
+	// TwinMap says where twins stand for the world: see package endpoint.
+	TwinMap = endpoint.Map
+	// Arrival is one thing that was looked for after a rehearsal: see package rehearsal.
+	Arrival = rehearsal.Arrival
+	// RehearsalReceipt says what a rehearsal has shown: see package rehearsed.
+	RehearsalReceipt = rehearsed.Receipt
+)
+
+// The kinds of rehearsals.
+const (
+	RehearsalOfRelease  = rehearsed.Release
+	RehearsalOfRollback = rehearsed.Rollback
 )
 
 // The functions of packages repo, version and approval, and what looks at the machine in packages requirement and judge.
@@ -36,6 +53,8 @@ var (
 	ExamineTool    = requirement.Examine
 	ExamineRoom    = requirement.Room
 	ExamineJudges  = judge.Examine
+	System         = endpoint.System
+	FaultNames     = rehearsal.FaultNames
 )
 
 // Verifier knows the people whom the configuration lists as approvers.

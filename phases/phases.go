@@ -18,6 +18,7 @@ import (
 	"reflect"
 
 	"github.com/imrightguy/slipway/phases/build"
+	"github.com/imrightguy/slipway/phases/release/gitflow"
 	"github.com/imrightguy/slipway/pipeline"
 )
 
@@ -51,19 +52,22 @@ func All(c *Config, repoDir string) ([]pipeline.Phase, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, before := []pipeline.Phase{b}, build.GateID
-	for _, g := range c.Gates.each()[1:] {
-		if g.config != nil {
-			all, before = append(all, gatePhase{g, b, before}), "gate/"+g.phase
-		}
+	all := []pipeline.Phase{b}
+	if c.Release != nil {
+		all = append(all, releasePhase{outward{c, b, repoDir}})
+	}
+	if len(c.AUR) > 0 {
+		all = append(all, aurPhase{outward{c, b, repoDir}})
 	}
 	return all, nil
 }
 
 // build is the part of the configuration that the build phase knows. The maps are its own.
 func (c *Config) build() build.Config {
+	v := c.Version
+	v.Sign, v.Tagged = c.Sign, c.Release != nil && c.Release.Git.Tag == gitflow.Existing
 	return build.Config{
-		Version: c.Version, Components: maps.Clone(c.Components), Bundles: maps.Clone(c.Bundles), Packages: c.Packages, Gate: c.Gates.Build,
+		Version: v, Components: maps.Clone(c.Components), Bundles: maps.Clone(c.Bundles), Packages: c.Packages, Gate: c.Gates.Build,
 		Requires: maps.Clone(c.Requires), Disk: c.Disk, Checks: maps.Clone(c.Checks), Judges: c.Judges,
 	}
 }

@@ -213,6 +213,11 @@ func TestSchema_Keys(t *testing.T) {
 				v.SetInt(1)
 			case reflect.Slice:
 				v.Set(reflect.ValueOf([]string{"x"}))
+			case reflect.Bool:
+				v.SetBool(true)
+			case reflect.Map:
+				v.Set(reflect.MakeMap(v.Type()))
+				v.SetMapIndex(reflect.ValueOf("x"), reflect.New(v.Type().Elem()).Elem())
 			case reflect.Pointer:
 				v.Set(reflect.New(v.Type().Elem()))
 			case reflect.Struct:

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/imrightguy/slipway/phases/build"
-	"github.com/imrightguy/slipway/phases/build/aur"
+	buildaur "github.com/imrightguy/slipway/phases/build/aur"
 	"github.com/imrightguy/slipway/phases/build/tarball"
 	"github.com/imrightguy/slipway/phases/build/version"
 	"github.com/imrightguy/slipway/phases/internal/approval"
@@ -31,6 +31,7 @@ func (c *Config) Validate() error {
 	v.add(c.build().Validate())
 	v.expansions()
 	v.aur()
+	v.outward()
 	v.roles()
 	v.gates()
 	return v.errs.or()
@@ -211,16 +212,16 @@ var pkgbuildField = regexp.MustCompile(`^([a-z]+)(?:\[[0-9]+\])?(?:\.[a-z]+)?: `
 // aur looks at AUR packages with a version that stands for any, since nothing but the plan looks at them otherwise.
 func (v *validation) aur() {
 	env := &pipeline.Env{Project: v.c.Project, Version: "1.0.0", Commit: strings.Repeat("0", 40)}
-	right := aur.Config{
+	right := buildaur.Config{
 		Name: "any-bin", Maintainer: "Any <any@example.org>", Description: "Any", Homepage: "https://example.org", License: "MIT",
 		URL: "https://example.org/", Version: env.Version, Project: env.Project,
-		Tarballs: []tarball.Config{{Name: "any", Bundle: "any", Version: env.Version, Arch: "amd64"}},
+		Tarballs: []tarball.Config{{Name: "any", Bundle: "any", Version: env.Version, Arch: "amd64"}, {Name: "any", Bundle: "any", Version: env.Version, Arch: "arm64"}},
 	}
 	for i, p := range v.c.Packages {
 		if p.Format != build.FormatAUR {
 			continue
 		}
-		faults := func(c aur.Config, key string) {
+		faults := func(c buildaur.Config, key string) {
 			for _, text := range flatten("", c.Validate(env)) {
 				at := key
 				if m := pkgbuildField.FindStringSubmatch(text); m != nil {
@@ -238,6 +239,8 @@ func (v *validation) aur() {
 		whole, url, maintainer := right, right, right
 		whole.Name, whole.PkgRel, whole.Epoch, whole.Description, whole.Homepage, whole.License = p.Name, p.PkgRel, p.Epoch, p.Description, p.Homepage, p.License
 		whole.Depends, whole.OptDepends, whole.Provides, whole.Conflicts, whole.Replaces = p.Depends, p.OptDepends, p.Provides, p.Conflicts, p.Replaces
+		whole.KeepBuild, whole.Install, whole.Groups, whole.Arches = p.KeepBuild, p.Install, p.Groups, p.Arches
+		whole.MakeDepends, whole.CheckDepends = p.MakeDepends, p.CheckDepends
 		url.URL, maintainer.Maintainer = p.URL, p.Maintainer
 		faults(whole, "") // these two would keep it from being looked at
 		faults(url, "url")
@@ -282,9 +285,16 @@ func (v *validation) role(path, role string) {
 // gates looks at what the gates ask.
 func (v *validation) gates() {
 	checks := v.c.build().Reported()
-	for _, g := range v.c.Gates.each() {
+	for _, g := range []struct {
+		phase  string
+		config *build.GateConfig
+		own    []string
+	}{
+		{"build", v.c.Gates.Build, nil}, {"release", v.c.Gates.Release, releaseChecks()},
+		{"aur", v.c.Gates.AUR, aurChecks()}, {"rollback", v.c.Gates.Rollback, nil},
+	} {
 		if g.config != nil {
-			v.gate("gates."+g.phase, g.config, checks)
+			v.gate("gates."+g.phase, g.config, append(slices.Clone(checks), g.own...))
 		}
 	}
 }

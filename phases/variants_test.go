@@ -48,9 +48,11 @@ type started struct {
 	v         fixture.Variant
 	app       string // a finished component app to take, where this variant's would be the same; "": it is built
 
-	config *phases.Config
-	plan   *pipeline.Plan
-	o      pipeline.Options
+	config  *phases.Config
+	plan    *pipeline.Plan
+	o       pipeline.Options
+	stage   phases.RehearsalOptions
+	arrived func() // looks at the world's twins, where there are some
 }
 
 // trayScript answers as the tray program does, which has megabytes: that one is in the clean release.
@@ -252,7 +254,39 @@ func (r *started) prepare(ctx context.Context) error {
 	}
 	env := pipeline.Env{Project: r.config.Project, Version: version.String(), Commit: head.ID, Config: strings.Repeat("0", 64), Time: head.Time}
 	r.plan, err = pipeline.NewPlan(ctx, env, all...)
+	r.stage = phases.RehearsalOptions{Config: r.config, Repository: repo, Base: head, Version: env.Version}
 	return err
+}
+
+// world lets the release go out to twins.
+func (r *started) world(t *testing.T) {
+	t.Helper()
+	r.stage.Dir = t.TempDir()
+	w, err := phases.Rehearse(t.Context(), r.stage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.o.Endpoints = w.Endpoints(r.plan.Digest)
+	r.arrived = func() {
+		s, err := r.plan.Survey(r.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := w.Arrived(t.Context(), r.plan, s, r.o.Dirs)
+		if err != nil || len(found) < 8 {
+			t.Errorf("looked at %d things: %v", len(found), err)
+		}
+		for _, a := range found {
+			if !a.OK {
+				t.Errorf("%s: %s", a.What, a.Found)
+			}
+		}
+	}
 }
 
 // run carries the release out as far as it comes.
@@ -268,7 +302,7 @@ func (r *started) run(ctx context.Context) (*pipeline.Survey, error) {
 			return nil, err
 		}
 		r.o = pipeline.Options{
-			Journal: j, Jobs: runtime.GOMAXPROCS(0), Verifier: verifier,
+			Endpoints: r.o.Endpoints, Journal: j, Jobs: runtime.GOMAXPROCS(0), Verifier: verifier,
 			Dirs: pipeline.Dirs{Dist: filepath.Join(r.dir, "dist", fixture.Version), Work: filepath.Join(work, "work")},
 		}
 		context.AfterFunc(ctx, func() { j.Close() })
@@ -321,6 +355,7 @@ func (r *started) passes(t *testing.T, dir string, o fixture.Options) {
 	if err := r.prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	r.world(t)
 	for _, id := range []string{"gate/build", "gate/release", "gate/aur"} {
 		_, err := r.run(t.Context())
 		var stopped *pipeline.GateError
@@ -353,9 +388,10 @@ func (r *started) passes(t *testing.T, dir string, o fixture.Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.arrived()
 	count := 0
 	for id, g := range gates(s) {
-		if g.Verdict != gate.Pass || g.By == "" {
+		if g.Verdict != gate.Pass || g.By == "" && !strings.HasPrefix(id, "proof/") {
 			t.Errorf("%s is %s, approved by %q: %+v", id, g.Verdict, g.By, g.Blocks)
 		}
 		for _, c := range g.Criteria {

@@ -369,6 +369,35 @@ func TestConflict(t *testing.T) {
 	}
 }
 
+// TestConflict_AfterStart: a step has begun, nobody knows whether it acted, and now something else stands there: that is
+// not ours to take away, and does not keep the rest from being unwound.
+func TestConflict_AfterStart(t *testing.T) {
+	w, j := newWorld(t), new(pipelinetest.Memory)
+	o := options(t, j, w)
+	p := mustPlan(t, release("")...)
+	w.hangs(func(method, name string) bool { return method == http.MethodPut && name == "asset" })
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := p.Run(ctx, o); err == nil {
+		t.Fatal("the answer never came")
+	}
+	w.hangs(nil)
+	w.put("asset", thing{Value: "something else"})
+	if err := p.Unwind(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if th, _ := w.has("asset"); th.Value != "something else" {
+		t.Error("a foreign thing was taken away")
+	}
+	if _, there := w.has("draft"); there {
+		t.Error("the draft is still there")
+	}
+	before := len(j.All())
+	if err := p.Unwind(t.Context(), o); err != nil || len(j.All()) != before {
+		t.Errorf("unwinding once more wrote %d records: %v", len(j.All())-before, err)
+	}
+}
+
 // A server that cannot be asked leaves nothing in doubt before the step has started, and everything after.
 func TestUnreachable(t *testing.T) {
 	w, j := newWorld(t), new(pipelinetest.Memory)

@@ -218,7 +218,9 @@ func (p *Plan) Unwind(ctx context.Context, o Options) error {
 		ws := r.workspace(i)
 		receipt, ours := last.Receipt, !last.Adopted
 		if last.Event != Done {
-			if receipt, err = p.steps[i].(Prober).Probe(ctx, ws); err != nil && !errors.Is(err, ErrConflict) {
+			if receipt, err = p.steps[i].(Prober).Probe(ctx, ws); errors.Is(err, ErrConflict) {
+				receipt, err = nil, nil // somebody else's: ours is not there
+			} else if err != nil {
 				return fmt.Errorf("cannot find out whether %s has acted: %w", id, err)
 			}
 			ours = receipt[Marker] == r.st.run

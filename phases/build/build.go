@@ -218,7 +218,18 @@ func (p *phase) aur(env *pipeline.Env, v version.Version, pkg Package) (aur.Conf
 		return c, err
 	}
 	for _, goarch := range arches {
-		c.Tarballs = append(c.Tarballs, tarball.Config{Name: from.Name, Bundle: from.Bundle, Version: v.Release(), Arch: goarch})
+		switch from.Format {
+		case FormatTarball:
+			c.Tarballs = append(c.Tarballs, tarball.Config{Name: from.Name, Bundle: from.Bundle, Version: v.Release(), Arch: goarch})
+		case FormatDeb:
+			of := from.deb()
+			of.Version, of.Upstream, of.Arch = v.Release(), v.Deb(), goarch
+			c.Debs = append(c.Debs, of)
+		case FormatAppImage:
+			of := from.appImage()
+			of.Version, of.Arch = v.Release(), goarch
+			c.AppImages = append(c.AppImages, of)
+		}
 	}
 	if err := c.Validate(env); err != nil {
 		return c, fmt.Errorf("package %s: %w", pkg.Name, err)

@@ -49,7 +49,8 @@ type Package struct {
 	Bundle string `yaml:"bundle,omitempty"`
 	// Size is how large the file may be, like {min: 120MB, max: 130MB}. Formats tarball, deb and appimage.
 	Size size.Band `yaml:"size,omitempty"`
-	// From is what an AUR package installs: tarball, or the name of a tarball package where there are several.
+	// From is what an AUR package installs: tarball, deb or appimage, or the name of such a package where there are several;
+	// a name that packages of several formats have stands for the tarball, and FORMAT:NAME for any. Format aur.
 	From string `yaml:"from,omitempty"`
 	// Maintainer is "Name <address>". Formats deb and aur.
 	Maintainer string `yaml:"maintainer,omitempty"`
@@ -75,8 +76,11 @@ type Package struct {
 	PkgRel string `yaml:"pkgrel,omitempty" jsonschema:"oneof_type=string;integer"`
 	// Epoch outranks the version in comparisons, for ever; avoid it. Formats deb and aur.
 	Epoch int `yaml:"epoch,omitempty" jsonschema:"minimum=0"`
-	// URL is where the tarballs will be published: a folder with a slash at the end, or a whole address; {{ .Version }} and
-	// {{ .Arch }} (x86_64, aarch64) are filled in. Format aur.
+	// KeepBuild keeps the build number in the version of an AUR package: 3.2.1+7 instead of 3.2.1. It must then be kept in
+	// each release, for without it the next one could be older. Format aur.
+	KeepBuild bool `yaml:"keep_build,omitempty"`
+	// URL is where what an AUR package installs will be published: a folder with a slash at the end, or a whole address;
+	// {{ .Version }} and {{ .Arch }} (x86_64, aarch64; of a DEB amd64, arm64) are filled in. Format aur.
 	URL string `yaml:"url,omitempty"`
 	// Depends lists what it needs, in the words of the format. Formats deb and aur.
 	Depends []string `yaml:"depends,omitempty"`
@@ -86,6 +90,17 @@ type Package struct {
 	Suggests []string `yaml:"suggests,omitempty"`
 	// OptDepends lists what may be useful beside it, as NAME: WHAT FOR. Format aur.
 	OptDepends []string `yaml:"optdepends,omitempty"`
+	// MakeDepends lists what makepkg needs beside the group base-devel; prebuilt programs need nothing. Format aur.
+	MakeDepends []string `yaml:"makedepends,omitempty"`
+	// CheckDepends lists what tests of the package need. Format aur.
+	CheckDepends []string `yaml:"checkdepends,omitempty"`
+	// Arches holds the relations of one architecture only, by amd64 or arm64: {arm64: {depends: [mesa]}}. Format aur.
+	Arches map[string]aur.Relations `yaml:"arches,omitempty"`
+	// Groups lists the groups of packages that it belongs to. Format aur.
+	Groups []string `yaml:"groups,omitempty"`
+	// Install is the path in the repository of the install scriptlet, with functions like post_install that pacman calls.
+	// Most packages need none: pacman itself refreshes what it knows of icons, desktop entries and file types. Format aur.
+	Install string `yaml:"install,omitempty"`
 	// Conflicts lists what cannot be installed beside it. Left out of an AUR package -bin: the plain name. Formats deb and aur.
 	Conflicts []string `yaml:"conflicts,omitempty"`
 	// Breaks lists older packages that it takes files over from. Format deb.
@@ -157,11 +172,17 @@ func (p Package) foreign() []string {
 		{"revision", p.Revision != 0, debOnly},
 		{"pkgrel", p.PkgRel != "", aurOnly},
 		{"epoch", p.Epoch != 0, both},
+		{"keep_build", p.KeepBuild, aurOnly},
 		{"url", p.URL != "", aurOnly},
 		{"depends", p.Depends != nil, both},
 		{"recommends", p.Recommends != nil, debOnly},
 		{"suggests", p.Suggests != nil, debOnly},
 		{"optdepends", p.OptDepends != nil, aurOnly},
+		{"makedepends", p.MakeDepends != nil, aurOnly},
+		{"checkdepends", p.CheckDepends != nil, aurOnly},
+		{"arches", p.Arches != nil, aurOnly},
+		{"groups", p.Groups != nil, aurOnly},
+		{"install", p.Install != "", aurOnly},
 		{"conflicts", p.Conflicts != nil, both},
 		{"breaks", p.Breaks != nil, debOnly},
 		{"replaces", p.Replaces != nil, both},
@@ -385,23 +406,33 @@ func (c Config) checkPackage(i int, p Package) error {
 	return errors.Join(errs...)
 }
 
-// from finds the tarball package that an AUR package installs.
+// from finds the package that an AUR package installs. A name alone means a tarball before a DEB or an AppImage.
 func (c Config) from(p Package) (Package, error) {
-	var found []Package
-	for _, q := range c.Packages {
-		if q.Format == FormatTarball && (p.From == FormatTarball || p.From == q.Name) {
-			found = append(found, q)
+	if p.From == "" {
+		return Package{}, errors.New("from: want tarball, deb or appimage, or the name of a package of these formats")
+	}
+	formats, name := []string{FormatTarball, FormatDeb, FormatAppImage}, p.From
+	if format, of, cut := strings.Cut(p.From, ":"); cut && slices.Contains(formats, format) {
+		formats, name = []string{format}, of
+	}
+	for _, format := range formats {
+		var found []Package
+		for _, q := range c.Packages {
+			if q.Format == format && (p.From == format || name == q.Name) {
+				found = append(found, q)
+			}
+		}
+		switch {
+		case len(found) == 1:
+			return found[0], nil
+		case len(found) > 1:
+			return Package{}, fmt.Errorf("from: there are several %s packages; name one of them instead of %q", format, p.From)
 		}
 	}
-	switch {
-	case p.From == "":
-		return Package{}, errors.New("from: want tarball, or the name of a package of that format")
-	case len(found) == 0:
-		return Package{}, fmt.Errorf("from: there is no tarball package %q", p.From)
-	case len(found) > 1:
-		return Package{}, fmt.Errorf("from: there are several tarball packages; name one of them instead of %q", p.From)
+	if slices.Contains(formats, p.From) {
+		return Package{}, fmt.Errorf("from: there is no %s package", p.From)
 	}
-	return found[0], nil
+	return Package{}, fmt.Errorf("from: there is no tarball package %q, nor a DEB or AppImage of that name", p.From)
 }
 
 // deb is the part of the configuration that makes a DEB, without version and architecture.
@@ -426,11 +457,12 @@ func (p Package) appImage() appimage.Config {
 	}
 }
 
-// aur is the part of the configuration that makes an AUR package, without version and tarballs.
+// aur is the part of the configuration that makes an AUR package, without version and what it installs.
 func (p Package) aur() aur.Config {
 	return aur.Config{
-		Name: p.Name, PkgRel: p.PkgRel, Epoch: p.Epoch, Maintainer: p.Maintainer, Description: p.Description, Homepage: p.Homepage,
-		License: p.License, URL: p.URL, Depends: p.Depends, OptDepends: p.OptDepends, Provides: p.Provides, Conflicts: p.Conflicts,
-		Replaces: p.Replaces,
+		Name: p.Name, PkgRel: p.PkgRel, Epoch: p.Epoch, KeepBuild: p.KeepBuild, Maintainer: p.Maintainer, Description: p.Description,
+		Homepage: p.Homepage, License: p.License, URL: p.URL, Install: p.Install, Groups: p.Groups,
+		Relations: aur.Relations{Depends: p.Depends, OptDepends: p.OptDepends, MakeDepends: p.MakeDepends, CheckDepends: p.CheckDepends},
+		Provides:  p.Provides, Conflicts: p.Conflicts, Replaces: p.Replaces, Arches: p.Arches,
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/imrightguy/slipway/phases/build/tarball"
+	"github.com/imrightguy/slipway/phases/internal/archive"
 	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
 	"github.com/imrightguy/slipway/pipeline"
 )
@@ -29,14 +30,14 @@ func demo(version string) (Config, *pipeline.Env) {
 	}, &pipeline.Env{Project: "demo", Version: version, Commit: "abc", Time: time.Date(2026, 12, 31, 23, 30, 0, 0, time.FixedZone("", -3600))}
 }
 
-func sum(t tarball.Config) string {
-	return strings.Repeat(map[string]string{"amd64": "1", "arm64": "2"}[t.Arch], 64)
+func sum(s Source) string {
+	return strings.Repeat(map[string]string{"amd64": "1", "arm64": "2"}[s.Arch], 64)
 }
 
 // srcinfo prints the .SRCINFO of a configuration.
 func srcinfo(t *testing.T, c Config, env *pipeline.Env, license string) (srcinfo, pkg string) {
 	t.Helper()
-	m, err := c.model(env, sum, files{license: license})
+	m, err := c.model(env, sum, content{license: license})
 	must(t, err)
 	var a, b bytes.Buffer
 	must(t, pkgbuild.PrintSRCINFO(&a, m))
@@ -48,7 +49,7 @@ func srcinfo(t *testing.T, c Config, env *pipeline.Env, license string) (srcinfo
 func TestModel_Prerelease(t *testing.T) {
 	t.Parallel()
 	c, env := demo("1.2.3-rc.1+7")
-	info, pkg := srcinfo(t, c, env, "share/licenses/demo/LICENSE")
+	info, pkg := srcinfo(t, c, env, "usr/share/licenses/demo/LICENSE")
 	if info != `pkgbase = demo-bin
 	pkgdesc = Say the version
 	pkgver = 1.2.3rc1
@@ -99,7 +100,7 @@ func TestModel_Version(t *testing.T) {
 		t.Errorf("got\n%s", pkg)
 	}
 	// A licence in the package's own folder is where it should be already.
-	if _, pkg := srcinfo(t, c, env, "share/licenses/demo-bin/LICENSE"); strings.Contains(pkg, "licenses") {
+	if _, pkg := srcinfo(t, c, env, "usr/share/licenses/demo-bin/LICENSE"); strings.Contains(pkg, "licenses") {
 		t.Errorf("got\n%s", pkg)
 	}
 }
@@ -109,23 +110,23 @@ func TestValidate(t *testing.T) {
 	c, env := demo("1.2.3+4")
 	must(t, c.Validate(env))
 	for want, edit := range map[string]func(*Config){
-		`maintainer: want Name <address@host>`:   func(c *Config) { c.Maintainer = "me@x.y" },
-		`maintainers[0]`:                         func(c *Config) { c.Maintainer = "A\nB <a@x.y>" },
-		`pkgname`:                                func(c *Config) { c.Name = "Demo" },
-		`pkgdesc`:                                func(c *Config) { c.Description = "" },
-		`url`:                                    func(c *Config) { c.Homepage = "javascript:x" },
-		`license`:                                func(c *Config) { c.License = "the usual" },
-		`pkgrel`:                                 func(c *Config) { c.PkgRel = "0" },
-		`epoch`:                                  func(c *Config) { c.Epoch = -1 },
-		`depends[0]`:                             func(c *Config) { c.Depends = []string{"$(touch x)"} },
-		`provides[0]`:                            func(c *Config) { c.Provides = []string{"a b"} },
-		`from: there is no tarball`:              func(c *Config) { c.Tarballs = nil },
-		`url: want the address of the tarball`:   func(c *Config) { c.URL = "" },
-		`url: want no control`:                   func(c *Config) { c.URL = "https://x/\x00/" },
-		`{{ .Nope }}`:                            func(c *Config) { c.URL = "https://x/{{ .Nope }}/" },
-		`sources[0].url: want an address`:        func(c *Config) { c.URL = "http://x/" },
-		`found "https://x/a b/demo-1.2.3-x86_64`: func(c *Config) { c.URL = "https://x/a b/" },
-		`cannot make a pkgver of "1.2.3-rc.1.2"`: func(c *Config) { c.Version = "1.2.3-rc.1.2" },
+		`maintainer: want Name <address@host>`: func(c *Config) { c.Maintainer = "me@x.y" },
+		`maintainers[0]`:                       func(c *Config) { c.Maintainer = "A\nB <a@x.y>" },
+		`pkgname`:                              func(c *Config) { c.Name = "Demo" },
+		`pkgdesc`:                              func(c *Config) { c.Description = "" },
+		`url`:                                  func(c *Config) { c.Homepage = "javascript:x" },
+		`license`:                              func(c *Config) { c.License = "the usual" },
+		`pkgrel`:                               func(c *Config) { c.PkgRel = "0" },
+		`epoch`:                                func(c *Config) { c.Epoch = -1 },
+		`depends[0]`:                           func(c *Config) { c.Depends = []string{"$(touch x)"} },
+		`provides[0]`:                          func(c *Config) { c.Provides = []string{"a b"} },
+		`from: there is no package`:            func(c *Config) { c.Tarballs = nil },
+		`url: want the address of what it installs`: func(c *Config) { c.URL = "" },
+		`url: want no control`:                      func(c *Config) { c.URL = "https://x/\x00/" },
+		`{{ .Nope }}`:                               func(c *Config) { c.URL = "https://x/{{ .Nope }}/" },
+		`sources[0].url: want an address`:           func(c *Config) { c.URL = "http://x/" },
+		`found "https://x/a b/demo-1.2.3-x86_64`:    func(c *Config) { c.URL = "https://x/a b/" },
+		`cannot make a pkgver of "1.2.3-rc.1.2"`:    func(c *Config) { c.Version = "1.2.3-rc.1.2" },
 	} {
 		c, env := demo("1.2.3+4")
 		edit(&c)
@@ -148,11 +149,12 @@ func TestLicense(t *testing.T) {
 	}
 	license := func() string {
 		t.Helper()
-		f, err := filesIn(dir)
+		entries, err := archive.Tree(dir)
+		f := read(entries)
 		if err != nil || f.etc || f.backup != nil {
 			t.Errorf("%+v, %v", f, err)
 		}
-		return f.license
+		return strings.TrimPrefix(f.license, "usr/")
 	}
 	if got := license(); got != "" {
 		t.Errorf("got %q", got)
@@ -177,12 +179,12 @@ func TestModel_Etc(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644))
 	}
 	must(t, os.Symlink("demo.conf", filepath.Join(dir, "etc/link.conf")))
-	found, err := filesIn(dir)
+	c, env := demo("1.2.3")
+	found, err := c.look(0, env, dir)
 	must(t, err)
 	if !found.etc || strings.Join(found.backup, "|") != "etc/demo.conf|etc/xdg/autostart/it's $HOME.desktop" {
 		t.Errorf("got %+v", found)
 	}
-	c, env := demo("1.2.3")
 	m, err := c.model(env, sum, found)
 	must(t, err)
 	var info, pkg bytes.Buffer
@@ -219,7 +221,7 @@ func FuzzModel(f *testing.F) {
 		if c.Validate(env) != nil {
 			return
 		}
-		info, pkg := srcinfo(t, c, env, "share/licenses/demo/LICENSE")
+		info, pkg := srcinfo(t, c, env, "usr/share/licenses/demo/LICENSE")
 		read, err := pkgbuild.ReadPKGBUILD(strings.NewReader(pkg))
 		must(t, err)
 		var b bytes.Buffer

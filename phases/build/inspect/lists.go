@@ -101,9 +101,9 @@ func AURFiles(c aur.Config) pipeline.Step {
 	for _, name := range c.Artifacts() {
 		sp.Inputs = append(sp.Inputs, "artifact:"+name)
 	}
-	for _, t := range c.Tarballs {
-		sp.Needs = append(sp.Needs, t.StepID(), bundle.StepID(t.Bundle, t.Arch))
-		sp.Inputs = append(sp.Inputs, "artifact:"+t.File(), "artifact:"+bundle.Artifact(t.Bundle, t.Arch))
+	for _, s := range c.Sources() {
+		sp.Needs = append(sp.Needs, s.Step, bundle.StepID(s.Bundle, s.Arch))
+		sp.Inputs = append(sp.Inputs, "artifact:"+s.Artifact, "artifact:"+bundle.Artifact(s.Bundle, s.Arch))
 	}
 	return check.Step(sp, aurCheck{c})
 }
@@ -123,21 +123,21 @@ func (c aurCheck) Check(_ context.Context, ws *pipeline.Workspace) (pipeline.Evi
 	}
 	r := report{
 		subjects: in,
-		expected: fmt.Sprintf("%s %s, PKGBUILD and .SRCINFO of one model, with the SHA-256 of %d tarballs", c.Config.Name, model.Version(), len(c.Tarballs)),
-		passed:   fmt.Sprintf("%s %s: PKGBUILD, .SRCINFO and %d tarballs agree", c.Config.Name, model.Version(), len(c.Tarballs)),
+		expected: fmt.Sprintf("%s %s, PKGBUILD and .SRCINFO of one model, with the SHA-256 of %d packages", c.Config.Name, model.Version(), len(c.Sources())),
+		passed:   fmt.Sprintf("%s %s: PKGBUILD, .SRCINFO and %d packages agree", c.Config.Name, model.Version(), len(c.Sources())),
 	}
 	files := map[string][]byte{}
-	for i, name := range aur.Files {
+	for i, name := range c.FileNames() {
 		if files[name], err = readSmall(in[i].path); err != nil {
 			return pipeline.Evidence{}, err
 		}
 	}
-	for _, t := range c.Tarballs {
-		tar, err := inputs(ws, t.File())
+	for _, s := range c.Sources() {
+		installed, err := inputs(ws, s.Artifact)
 		if err != nil {
 			return pipeline.Evidence{}, err
 		}
-		r.subjects = append(r.subjects, tar...)
+		r.subjects = append(r.subjects, installed...)
 	}
 	for _, f := range pkgbuild.Lint(c.Config.Name, files) {
 		r.differences(f.String())

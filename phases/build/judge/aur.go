@@ -14,7 +14,6 @@ import (
 	"github.com/imrightguy/slipway/phases/build/aur"
 	"github.com/imrightguy/slipway/phases/build/bundle"
 	"github.com/imrightguy/slipway/phases/build/tarball"
-	"github.com/imrightguy/slipway/phases/internal/archive"
 	"github.com/imrightguy/slipway/phases/internal/makepkg"
 	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
 	"github.com/imrightguy/slipway/phases/internal/sandbox"
@@ -23,27 +22,28 @@ import (
 
 type aurJudge struct{ aur.Config }
 
-// target is the tarball of the architecture that the package is built for.
-func (j aurJudge) target() tarball.Config {
-	for _, t := range j.Tarballs {
-		if tarball.Machine(t.Arch) == "x86_64" {
-			return t
+// target is what is installed on the architecture that the package is built for.
+func (j aurJudge) target() aur.Source {
+	sources := j.Sources()
+	for _, s := range sources {
+		if tarball.Machine(s.Arch) == "x86_64" {
+			return s
 		}
 	}
-	return j.Tarballs[0]
+	return sources[0]
 }
 
-// laid is a folder with the files of the package, one for each architecture with the tarball that it wants from the
+// laid is a folder with the files of the package, one for each architecture with what it wants from the
 // network, and one for what is built.
 type laid struct{ files, sources, built string }
 
-func (l laid) source(t tarball.Config) string {
-	return filepath.Join(l.sources, tarball.Machine(t.Arch))
+func (l laid) source(s aur.Source) string {
+	return filepath.Join(l.sources, tarball.Machine(s.Arch))
 }
 
 func (j aurJudge) lay(ctx context.Context, ws *pipeline.Workspace, r *report) (l laid, err error) {
-	if len(j.Tarballs) == 0 {
-		return l, errors.New("the package installs no tarball")
+	if len(j.Sources()) == 0 {
+		return l, errors.New("the package installs nothing")
 	}
 	tmp, err := ws.Temp()
 	if err != nil {
@@ -56,7 +56,7 @@ func (j aurJudge) lay(ctx context.Context, ws *pipeline.Workspace, r *report) (l
 			return l, err
 		}
 	}
-	for _, f := range aur.Files {
+	for _, f := range j.FileNames() {
 		from, err := r.input(ws, aur.Artifact(j.Name, f))
 		if err == nil {
 			err = put(from, filepath.Join(l.files, f))
@@ -65,13 +65,13 @@ func (j aurJudge) lay(ctx context.Context, ws *pipeline.Workspace, r *report) (l
 			return l, err
 		}
 	}
-	for _, t := range j.Tarballs {
-		from, err := r.input(ws, t.File())
+	for _, s := range j.Sources() {
+		from, err := r.input(ws, s.Artifact)
 		if err == nil {
-			err = os.Mkdir(l.source(t), 0o755)
+			err = os.Mkdir(l.source(s), 0o755)
 		}
 		if err == nil {
-			err = put(from, filepath.Join(l.source(t), t.File()))
+			err = put(from, filepath.Join(l.source(s), s.Local))
 		}
 		if err != nil {
 			return l, err
@@ -112,8 +112,8 @@ func (j aurJudge) makepkg(ctx context.Context, ws *pipeline.Workspace, r *report
 	if read, err := srcinfo(ctx, r, l); err != nil || !read {
 		return err
 	}
-	for _, t := range j.Tarballs {
-		if err := verify(ctx, r, l, t); err != nil {
+	for _, s := range j.Sources() {
+		if err := verify(ctx, r, l, s); err != nil {
 			return err
 		}
 	}
@@ -162,11 +162,11 @@ func firstDifference(printed, file string) string {
 // skipped is a checksum that is none, in what makepkg prints for .SRCINFO.
 var skipped = regexp.MustCompile(`(?m)^\t([a-z0-9]+sums(?:_[a-z0-9_]+)?) = SKIP$`)
 
-// verify lets makepkg compare the tarball of one architecture with its checksum.
-func verify(ctx context.Context, r *report, l laid, t tarball.Config) error {
-	machine := tarball.Machine(t.Arch)
+// verify lets makepkg compare what is installed on one architecture with its checksum.
+func verify(ctx context.Context, r *report, l laid, s aur.Source) error {
+	machine := tarball.Machine(s.Arch)
 	_, err := makepkg.Run(ctx, makepkg.Options{
-		Dir: l.files, SrcDest: l.source(t), Arch: machine, Contained: true,
+		Dir: l.files, SrcDest: l.source(s), Arch: machine, Contained: true,
 		Args: []string{"--verifysource", "--nodeps", "--noconfirm"},
 	})
 	if tail, is := refused(err); is {
@@ -230,16 +230,20 @@ func (j aurJudge) pacman(ctx context.Context, ws *pipeline.Workspace, r *report)
 	} else if err != nil {
 		return err
 	}
-	return j.installed(r, report, tree)
+	files, err := j.Config.Installed(&ws.Env, j.target().Arch, tree)
+	if err != nil {
+		return err
+	}
+	return j.installed(r, report, files)
 }
 
 // installed judges what pacman reported.
-func (j aurJudge) installed(r *report, got makepkg.Report, tree string) error {
+func (j aurJudge) installed(r *report, got makepkg.Report, files []string) error {
 	if got.Scriptlet {
 		r.fault("it has an install scriptlet, which is not run here")
 		return nil
 	}
-	pkgver, err := pkgbuild.PkgVer(j.Version, false)
+	pkgver, err := pkgbuild.PkgVer(j.Version, j.KeepBuild)
 	if err != nil {
 		return err
 	}
@@ -259,11 +263,7 @@ func (j aurJudge) installed(r *report, got makepkg.Report, tree string) error {
 	for _, name := range got.Leftovers {
 		r.fault("%q is left after the removal", name)
 	}
-	entries, err := archive.Tree(tree)
-	if err != nil {
-		return err
-	}
-	for _, d := range compareFiles(j.Name, entries, got.Files) {
+	for _, d := range compareFiles(files, got.Files) {
 		r.fault("%s", d)
 	}
 	return nil
@@ -277,34 +277,16 @@ func or1(pkgrel string) string {
 	return pkgrel
 }
 
-// compareFiles says in what the files of a package differ from those of its bundle. Beside them there may be the licence
-// in a folder of its own, and makepkg compresses manual and info pages.
-func compareFiles(name string, tree []archive.Entry, files []string) []string {
-	have := map[string]bool{}
-	for _, f := range files {
-		have[f] = true
-	}
+// compareFiles says in what the files of a package differ from those that it should have, without folders.
+func compareFiles(want, files []string) []string {
 	var out []string
-	for _, e := range tree {
-		// The bundle is a tree as below /usr, but for what goes to /etc.
-		p := "usr/" + e.Path
-		if e.Path == "etc" || strings.HasPrefix(e.Path, "etc/") {
-			p = e.Path
-		}
-		if e.Mode.IsDir() {
-			p += "/"
-		}
-		switch {
-		case have[p]:
-			delete(have, p)
-		case (strings.HasPrefix(p, "usr/share/man/") || strings.HasPrefix(p, "usr/share/info/")) && have[p+".gz"]:
-			delete(have, p+".gz")
-		default:
+	for _, p := range want {
+		if !slices.Contains(files, p) {
 			out = append(out, fmt.Sprintf("%q is missing", p))
 		}
 	}
 	for _, f := range files {
-		if have[f] && f != "usr/" && f != "usr/share/" && f != "usr/share/licenses/" && !strings.HasPrefix(f, "usr/share/licenses/"+name+"/") {
+		if !strings.HasSuffix(f, "/") && !slices.Contains(want, f) {
 			out = append(out, fmt.Sprintf("%q is not of the bundle", f))
 		}
 	}

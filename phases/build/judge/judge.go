@@ -182,10 +182,10 @@ func Bundle(name, of, goarch string) pipeline.Step {
 func AUR(name string, c aur.Config) pipeline.Step {
 	look := map[string]func(context.Context, *pipeline.Workspace, *report) error{Makepkg: aurJudge{c}.makepkg, Pacman: aurJudge{c}.pacman}[name]
 	needs, inputs := []string{c.StepID()}, c.Artifacts()
-	for _, t := range c.Tarballs {
-		needs, inputs = append(needs, t.StepID()), append(inputs, t.File())
+	for _, s := range c.Sources() {
+		needs, inputs = append(needs, s.Step), append(inputs, s.Artifact)
 	}
-	if name == Pacman && len(c.Tarballs) > 0 {
+	if name == Pacman && len(c.Sources()) > 0 {
 		t := aurJudge{c}.target()
 		needs, inputs = append(needs, bundle.StepID(t.Bundle, t.Arch)), append(inputs, bundle.Artifact(t.Bundle, t.Arch))
 	}

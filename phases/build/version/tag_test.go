@@ -1,8 +1,12 @@
 package version
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/imrightguy/slipway/pipeline/gate"
 )
 
 // TestTag takes the version from the tag of the commit, as Go modules do.
@@ -44,5 +48,26 @@ func TestTag(t *testing.T) {
 	}
 	if _, err := Bump(dir, cfg, "minor"); err == nil || !strings.Contains(err.Error(), "say the next one in full") {
 		t.Errorf("bump minor: %v", err)
+	}
+}
+
+// TestTagged: a commit that people have tagged is released as it stands.
+func TestTagged(t *testing.T) {
+	cfg := appConfig
+	cfg.Tagged = true
+	dir := fixture(t, nil)
+	e := env(t, dir)
+	out, err := run(t, cfg, dir, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.receipt["commit"] != e.Commit || out.check.Verdict != gate.Pass {
+		t.Errorf("%v, %+v", out.receipt, out.check)
+	}
+	want := git(t, dir, "show", "HEAD:assets/version.json")
+	b, err := os.ReadFile(filepath.Join(out.dirs.Path(Source), "assets/version.json"))
+	must(t, err)
+	if got := string(b); strings.TrimSpace(got) != want {
+		t.Errorf("the checkout has\n%s\nwant\n%s", got, want)
 	}
 }

@@ -5,7 +5,8 @@
 // commit, a build date or a commit ID in a version file, is written then, and the outcome is a commit on top of the
 // base, made beside the user's repository: as a pack of its new objects, and as a clean checkout that everything else
 // is built from. Author, committer, time and message follow from release.yaml and the base commit alone, so every
-// machine makes the same commit, the same pack and the same checkout.
+// machine makes the same commit, the same pack and the same checkout. A commit may be signed; it is the same everywhere
+// then as far as the key's signatures are.
 //
 // The check "version" reads the carriers once more, out of the finished checkout.
 package version
@@ -26,6 +27,7 @@ import (
 	"strings"
 
 	"github.com/imrightguy/slipway/phases/internal/carrier"
+	"github.com/imrightguy/slipway/phases/internal/endpoint"
 	"github.com/imrightguy/slipway/phases/internal/repo"
 	"github.com/imrightguy/slipway/phases/internal/version"
 	"github.com/imrightguy/slipway/pipeline"
@@ -49,6 +51,10 @@ type Config struct {
 	Carriers []string `yaml:"carriers,omitempty"`
 	// Author makes the release's commit: "Name <address>". Nothing is taken from the machine's git settings.
 	Author string `yaml:"author" jsonschema:"required"`
+	// Sign says with what the commit is signed; nil: not at all. release.yaml has it elsewhere, for tags as well.
+	Sign *endpoint.Signing `yaml:"-" json:"-" jsonschema:"-"`
+	// Tagged says that people have tagged the base commit: it is the release's as it stands, and nothing is written into it.
+	Tagged bool `yaml:"-" json:"-" jsonschema:"-"`
 }
 
 // Tag as the source of the version stands for the annotated tag of the commit instead of a file.
@@ -100,10 +106,17 @@ func Steps(cfg Config, env *pipeline.Env, repoDir string) ([]pipeline.Step, erro
 	if err != nil {
 		return nil, err
 	}
+	params := map[string]string{"source": cfg.Source, "carriers": string(carriers), "author": cfg.Author, "commit": env.Commit, "version": env.Version}
+	if cfg.Sign != nil {
+		params["sign"] = strings.TrimSpace(cfg.Sign.Format + " " + cfg.Sign.Key)
+	}
+	if cfg.Tagged {
+		params["tagged"] = "yes"
+	}
 	spec := pipeline.Spec{
 		ID: ID, Effect: pipeline.Local, Outputs: []string{Source, Pack}, Checks: []string{Check},
 		// Commit and version stand here too, so that a plan amended to others makes the step again.
-		Params: map[string]string{"source": cfg.Source, "carriers": string(carriers), "author": cfg.Author, "commit": env.Commit, "version": env.Version},
+		Params: params,
 	}
 	return []pipeline.Step{&step{cfg, spec, repoDir}}, nil
 }
@@ -132,6 +145,9 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 	if err != nil {
 		return nil, err
 	}
+	if err := s.sign(ctx, ws, d); err != nil {
+		return nil, err
+	}
 	pack, err := ws.Create(pipeline.Artifact{Name: Pack, Kind: "pack"})
 	if err != nil {
 		return nil, err
@@ -143,8 +159,12 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 	if err != nil {
 		return nil, err
 	}
-	ws.Logf("laying out commit %s", repo.Short(d.ID))
-	if err := d.Export(ctx, tree); err != nil {
+	made, export := d.Commit, d.Export
+	if s.cfg.Tagged { // the pack is nobody's then: there is no pack without an object
+		made, export = base, func(ctx context.Context, dir string) error { return r.Export(ctx, base.ID, dir) }
+	}
+	ws.Logf("laying out commit %s", repo.Short(made.ID))
+	if err := export(ctx, tree); err != nil {
 		return nil, err
 	}
 	v, err := version.Parse(ws.Env.Version)
@@ -152,7 +172,7 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 		return nil, err
 	}
 	ws.Report(s.evidence(tree, v, stamp))
-	return pipeline.Receipt{"commit": d.ID, "tree": d.Tree, "version": v.String(), "branch": "release/v" + v.Release()}, nil
+	return pipeline.Receipt{"commit": made.ID, "tree": made.Tree, "version": v.String(), "branch": "release/v" + v.Release()}, nil
 }
 
 // draft makes the commit: the base's tree with the stamps in it, if its version is everywhere the planned one.
@@ -189,6 +209,22 @@ func (s *step) draft(r *repo.Repo, base repo.Commit, planned string) (*repo.Draf
 	return d, stamp, err
 }
 
+// sign signs the commit where release.yaml wants it. A build that signs nothing needs no endpoints.
+func (s *step) sign(ctx context.Context, ws *pipeline.Workspace, d *repo.Draft) error {
+	if s.cfg.Sign == nil || s.cfg.Tagged {
+		return nil
+	}
+	e, err := endpoint.Of(ws)
+	if err != nil {
+		return fmt.Errorf("cannot sign the commit: %w", err)
+	}
+	signer, err := e.Signer(ctx, *s.cfg.Sign)
+	if err != nil {
+		return fmt.Errorf("cannot sign the commit: %w", err)
+	}
+	return d.Sign(func(object []byte) (string, error) { return signer.Sign(ctx, object) })
+}
+
 func writePack(path string, d *repo.Draft) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -204,6 +240,9 @@ func (s *step) evidence(tree string, v version.Version, stamp carrier.Stamp) pip
 		Expected: fmt.Sprintf("%s in %s", v, strings.Join(append([]string{s.cfg.Source}, s.cfg.Carriers...), ", ")),
 	}
 	e.Found = e.Expected
+	if s.cfg.Tagged { // what depends on the commit is not written into it
+		stamp = carrier.Stamp{}
+	}
 	var faults []string
 	for _, file := range s.cfg.files() {
 		content, err := os.ReadFile(filepath.Join(tree, filepath.FromSlash(file)))

@@ -31,16 +31,26 @@ type Endpoints struct {
 	// Signer signs commits and tags in a format, "ssh" or "openpgp"; see release.yaml's key sign.
 	Signer func(ctx context.Context, s Signing) (gitremote.Signer, error)
 
+	// Plan is the digest of the plan that is run.
+	Plan string
+	// Rehearsed reads the receipt of a rehearsal of the version, by its kind; see package rehearsed. Nil in a rehearsal.
+	Rehearsed func(kind string) ([]byte, error)
+
 	mu   sync.Mutex
 	hubs map[[3]string]*hub.Client
 }
 
-// Signing says how git objects are signed.
+// Signing says how git objects are signed. The key itself is no part of the configuration: the environment says where it
+// lies.
 type Signing struct {
-	Format     string // "ssh" or "openpgp"
-	Key        string // the public key: an authorized_keys line, or the fingerprint of an OpenPGP key
-	KeyFile    string // name of the environment variable that says which file holds the private key; empty: ssh-agent
-	Passphrase string // name of the environment variable with the passphrase; empty: none
+	// Format is ssh or openpgp.
+	Format string `yaml:"format" jsonschema:"required,enum=ssh,enum=openpgp"`
+	// Key is the public key: a line as in a .pub file, or the fingerprint of an OpenPGP key. No other key is used.
+	Key string `yaml:"key,omitempty"`
+	// KeyFile is the name of the environment variable that says which file holds the private key. Left out: ssh-agent.
+	KeyFile string `yaml:"key_file,omitempty"`
+	// Passphrase is the name of the environment variable with the key's passphrase.
+	Passphrase string `yaml:"passphrase,omitempty"`
 }
 
 // Of returns the endpoints that the step's run works with.

@@ -151,7 +151,7 @@ func (c *Client) PutAsset(ctx context.Context, release int64, f File, progress f
 		switch {
 		case !ok: // look again
 		case a.State == Uploaded:
-			return c.same(ctx, a, f)
+			return c.Same(ctx, a, f)
 		default:
 			if err := c.DeleteAsset(ctx, a.ID); err != nil {
 				return fail(err)
@@ -172,10 +172,12 @@ func (c *Client) assetNamed(ctx context.Context, release int64, name string) (As
 	return Asset{}, false, err
 }
 
-// same tells whether a whole asset has the file's bytes. The digest is waited for a little; then the bytes are fetched.
-func (c *Client) same(ctx context.Context, a Asset, f File) (Asset, error) {
+// Same tells whether a whole asset has the file's name and bytes, and returns it with its digest; otherwise the error is a
+// [*ConflictError]. A digest that is missing is waited for a little; then the bytes are fetched and hashed. The file
+// itself is not read.
+func (c *Client) Same(ctx context.Context, a Asset, f File) (Asset, error) {
 	conflict := &ConflictError{What: fmt.Sprintf("asset %s is there with other bytes", f.Name), IDs: []int64{a.ID}}
-	if a.Size != f.Size {
+	if a.Name != f.Name || a.State != Uploaded || a.Size != f.Size {
 		return Asset{}, conflict
 	}
 	for look := 0; a.Digest == "" && look < 3; look++ {

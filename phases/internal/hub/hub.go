@@ -112,7 +112,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{clock: o.Clock, path: "repos/" + o.Owner + "/" + o.Repo + "/", perPage: 100, tries: cmp.Or(max(o.Tries, 0), 5)}
 	if c.clock == nil {
-		c.clock = systemClock{}
+		c.clock = SystemClock
 	}
 	c.t = &transport{
 		base: o.Transport, clock: c.clock, log: o.Log, token: o.Token,
@@ -177,6 +177,9 @@ func origin(u *url.URL) string {
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
+
+// SystemClock is the computer's own clock.
+var SystemClock Clock = systemClock{}
 
 type systemClock struct{}
 

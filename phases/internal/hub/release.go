@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +31,9 @@ type Release struct {
 	URL string
 }
 
+// Bears tells whether the release's body has the marker on a line of its own.
+func (r Release) Bears(marker string) bool { return hasLine(r.Body, marker) }
+
 // wireRelease adds what the library's structure lacks.
 type wireRelease struct {
 	github.RepositoryRelease
@@ -53,14 +55,11 @@ func (c *Client) Release(ctx context.Context, id int64) (Release, error) {
 
 // ByTag finds the published release of a tag: [ErrNotFound]. Drafts are never found so.
 func (c *Client) ByTag(ctx context.Context, tag string) (Release, error) {
-	parts := strings.Split(tag, "/")
-	for i := range parts {
-		if parts[i] == "" || parts[i] == "." || parts[i] == ".." {
-			return Release{}, fmt.Errorf("cannot look for tag %.100q: git allows no such name", tag)
-		}
-		parts[i] = url.PathEscape(parts[i])
+	path, err := escapeRef(tag)
+	if err != nil {
+		return Release{}, fmt.Errorf("cannot look for tag %.100q: %w", tag, err)
 	}
-	return c.oneRelease(ctx, http.MethodGet, "releases/tags/"+strings.Join(parts, "/"), nil)
+	return c.oneRelease(ctx, http.MethodGet, "releases/tags/"+path, nil)
 }
 
 // Latest finds the release that GitHub shows as the latest: [ErrNotFound] where none is published.
@@ -346,6 +345,12 @@ type Publication struct {
 	Latest bool
 }
 
+// Matches tells whether a published release has become what was wanted. Whether it is the latest is another question,
+// see [Client.Latest].
+func (p Publication) Matches(r Release) bool {
+	return !r.Draft && r.Prerelease == p.Prerelease && r.Title == p.Title && text(r.Body) == text(p.Body)
+}
+
 // Publish makes a draft public, with title and notes, and decides in the same request whether it is the latest. A
 // release that is public already is fine when it is as wanted, and a [*ConflictError] when not.
 func (c *Client) Publish(ctx context.Context, id int64, p Publication) (Release, error) {
@@ -360,7 +365,7 @@ func (c *Client) Publish(ctx context.Context, id int64, p Publication) (Release,
 		if err != nil || r.Draft {
 			return false, err
 		}
-		if same := r.Prerelease == p.Prerelease && r.Title == p.Title && text(r.Body) == text(p.Body); !same {
+		if !p.Matches(r) {
 			return false, &ConflictError{What: "release " + r.Tag + " is public with another title, other notes or another kind", IDs: []int64{id}}
 		}
 		return true, nil

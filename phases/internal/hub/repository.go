@@ -3,7 +3,11 @@ package hub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
 	"time"
 )
 
@@ -74,4 +78,71 @@ func (c *Client) Access(ctx context.Context) (Access, error) {
 		return Access{}, err
 	}
 	return Access{w.FullName, w.DefaultBranch, w.Private, w.Permissions["push"], w.Archived}, nil
+}
+
+// Login asks who the token stands for. An app's token, such as that of GitHub Actions, stands for nobody: "".
+func (c *Client) Login(ctx context.Context) (string, error) {
+	var w struct {
+		Login string `json:"login"`
+	}
+	_, err := c.do(ctx, http.MethodGet, "user", nil, &w)
+	if errors.Is(err, ErrForbidden) {
+		return "", nil
+	}
+	return w.Login, err
+}
+
+// A Tag is what a tag's ref leads to.
+type Tag struct {
+	Annotated bool   // there is a tag object; otherwise the tag is a name for Commit and no more
+	Object    string // the tag object, or the commit
+	Commit    string // what it leads to in the end
+}
+
+// Tag looks a tag up: [ErrNotFound].
+func (c *Client) Tag(ctx context.Context, name string) (Tag, error) {
+	path, err := escapeRef(name)
+	if err != nil {
+		return Tag{}, fmt.Errorf("cannot look for tag %.100q: %w", name, err)
+	}
+	type object struct {
+		Object struct {
+			SHA  string `json:"sha"`
+			Type string `json:"type"`
+		} `json:"object"`
+	}
+	var w object
+	if _, err := c.do(ctx, http.MethodGet, c.path+"git/ref/tags/"+path, nil, &w); err != nil {
+		return Tag{}, err
+	}
+	t := Tag{Annotated: w.Object.Type == "tag", Object: w.Object.SHA}
+	for range 10 { // a tag may be of a tag
+		if w.Object.Type == "commit" {
+			t.Commit = w.Object.SHA
+			return t, nil
+		}
+		if w.Object.Type != "tag" || !commitRE.MatchString(w.Object.SHA) {
+			break
+		}
+		next := object{}
+		if _, err := c.do(ctx, http.MethodGet, c.path+"git/tags/"+w.Object.SHA, nil, &next); err != nil {
+			return Tag{}, err
+		}
+		w = next
+	}
+	return Tag{}, fmt.Errorf("cannot use tag %.100q: it leads to no commit", name)
+}
+
+var commitRE = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
+
+// escapeRef makes part of a URL's path of the name of a tag.
+func escapeRef(name string) (string, error) {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		if p == "" || p == "." || p == ".." {
+			return "", errors.New("git allows no such name")
+		}
+		parts[i] = url.PathEscape(p)
+	}
+	return strings.Join(parts, "/"), nil
 }

@@ -65,6 +65,9 @@ func (t Token) value() string {
 	return t.secret()
 }
 
+// Reveal returns the secret, for protocols other than the API's: git over https.
+func (t Token) Reveal() string { return t.value() }
+
 // Set reports whether there is a token.
 func (t Token) Set() bool { return t.secret != nil }
 

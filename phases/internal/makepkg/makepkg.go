@@ -36,18 +36,20 @@ var (
 
 // Options says what to run makepkg on. The zero value of each field but Dir has a meaning.
 type Options struct {
-	Dir        string    // the folder with the PKGBUILD; copied, sub-folder .git left out
-	SrcDest    string    // a folder with sources already downloaded, by local name; copied
-	PkgDest    string    // an existing folder that receives the finished packages; empty: they are dropped
-	Args       []string  // makepkg's arguments
-	Arch       string    // architecture to build for; empty: x86_64
-	Contained  bool      // where there is no sandbox: run nothing, answer with a *sandbox.OpenError
-	SourceDate time.Time // SOURCE_DATE_EPOCH; zero: a fixed day, so that two runs agree
+	Dir        string        // the folder with the PKGBUILD; copied, sub-folder .git left out
+	SrcDest    string        // a folder with sources already downloaded, by local name; copied
+	PkgDest    string        // an existing folder that receives the finished packages; empty: they are dropped
+	Args       []string      // makepkg's arguments
+	Arch       string        // architecture to build for; empty: x86_64
+	Contained  bool          // where there is no sandbox: run nothing, answer with a *sandbox.OpenError
+	SourceDate time.Time     // SOURCE_DATE_EPOCH; zero: a fixed day, so that two runs agree
+	Env        []string      // more variables, or others
+	Timeout    time.Duration // zero: as long as the context
 }
 
 // Result is what a tool answered.
 type Result struct {
-	Stdout    string   // its standard output alone
+	Stdout    string   // its standard output alone; where there is a sandbox and a PkgDest, empty
 	Output    string   // the end of both its outputs, as they came
 	Packages  []string // packages copied to PkgDest, sorted
 	Isolation Isolation
@@ -57,7 +59,7 @@ type Result struct {
 type Report struct {
 	Name      string
 	Version   string   // [epoch:]pkgver-pkgrel
-	Scriptlet bool     // the package has an install scriptlet; then nothing was installed
+	Scriptlet bool     // the package has an install scriptlet or hooks for pacman; then nothing was installed
 	Files     []string // the package's files and folders, folders with a trailing slash, sorted
 	Total     int      // files and folders that pacman checked after the installation
 	Altered   int      // those of them that differ from the package
@@ -70,4 +72,18 @@ type Report struct {
 // clean: what such a program does cannot be seen in an empty root, which has no shell for it.
 func (r Report) Clean() bool {
 	return !r.Scriptlet && r.Total > 0 && r.Altered == 0 && len(r.Leftovers) == 0
+}
+
+// Upgraded is what `pacman -Syu` did where an older package was installed from a repository and the repository has a
+// newer one now.
+type Upgraded struct {
+	Name      string
+	From      string // the version that was installed before
+	Offered   string // the version that the repository has now
+	To        string // the version that is installed now
+	Scriptlet bool   // one of the packages has an install scriptlet or hooks for pacman; then nothing was installed
+	Total     int    // files and folders that pacman checked
+	Altered   int    // those of them that differ from the package
+	Said      string // what pacman said of the upgrade
+	Isolation Isolation
 }

@@ -28,3 +28,13 @@ func Script(context.Context, Options, string, ...string) (Result, error) {
 func InstallRemove(context.Context, string) (Report, error) {
 	return Report{}, &MissingError{Tool: "pacman"}
 }
+
+// Upgrade needs Linux.
+func Upgrade(context.Context, string, string) (Upgraded, error) {
+	return Upgraded{}, &MissingError{Tool: "pacman"}
+}
+
+// Start needs Linux.
+func Start(context.Context, string, int64, ...[]string) ([]Started, error) {
+	return nil, &MissingError{Tool: "bwrap"}
+}

@@ -70,13 +70,38 @@ func run(ctx context.Context, o Options, argv []string) (_ Result, err error) {
 	if err := prepare(b, o); err != nil {
 		return r, err
 	}
-	out, err := b.Run(ctx, sandbox.Command{Argv: argv, Dir: "build", Env: makepkgEnv(b, o)})
+	space, err := scratch(b)
+	if err != nil {
+		return r, err
+	}
+	c := sandbox.Command{Argv: argv, Dir: "build", Env: append(makepkgEnv(b, o), o.Env...), Scratch: space, Timeout: o.Timeout}
+	if o.PkgDest != "" {
+		c.Keep = "pkg"
+	}
+	out, err := b.Run(ctx, c)
 	r.Stdout, r.Output = out.Stdout, out.Tail
 	if err != nil || o.PkgDest == "" {
 		return r, err
 	}
 	r.Packages, err = collect(b, o.PkgDest)
 	return r, err
+}
+
+// scratch is how much the programs in a box may write, in bytes: room for sources that unpack to some ten times their
+// size, and the packages made of them.
+func scratch(b *sandbox.Box) (int64, error) {
+	space := int64(1) << 29
+	err := filepath.WalkDir(b.Outside(), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			space += 16 * info.Size()
+		}
+		return err
+	})
+	return space, err
 }
 
 // prepare lays the caller's files and the configuration into the box.

@@ -52,6 +52,12 @@ type Symlink struct {
 	To string // "/opt/name/name.AppImage"
 }
 
+// Move puts a file or folder that an earlier action laid into the package elsewhere in it.
+type Move struct {
+	From string // "/usr/share/zsh/vendor-completions/_name"
+	To   string // "/usr/share/zsh/site-functions/_name"
+}
+
 // Remove takes away a file or folder that an earlier action laid into the package, for
 // instance what only Debian needs. The build fails where it is not there.
 type Remove struct {
@@ -63,6 +69,7 @@ func (a UnpackDeb) source() (Text, bool)    { return a.Source, true }
 func (a InstallFile) source() (Text, bool)  { return a.Source, true }
 func (InstallLicense) source() (Text, bool) { return nil, false }
 func (Symlink) source() (Text, bool)        { return nil, false }
+func (Move) source() (Text, bool)           { return nil, false }
 func (Remove) source() (Text, bool)         { return nil, false }
 
 func (a Unpack) problems(m *Model) []problem {
@@ -102,6 +109,10 @@ func (a Remove) problems(*Model) []problem         { return pathProblem("path", 
 
 func (a Symlink) problems(*Model) []problem {
 	return append(pathProblem("at", a.At), pathProblem("to", a.To)...)
+}
+
+func (a Move) problems(*Model) []problem {
+	return append(pathProblem("from", a.From), pathProblem("to", a.To)...)
 }
 
 // pathProblem wants an absolute, clean path of characters that mean nothing in double quotes.
@@ -156,6 +167,10 @@ func (a InstallLicense) commands(*Model) []string {
 
 func (a Symlink) commands(*Model) []string {
 	return []string{`install -dm755 ` + inPackage(path.Dir(a.At)), `ln -s "` + a.To + `" ` + inPackage(a.At)}
+}
+
+func (a Move) commands(*Model) []string {
+	return []string{`install -dm755 ` + inPackage(path.Dir(a.To)), `mv ` + inPackage(a.From) + ` ` + inPackage(a.To)}
 }
 
 func (a Remove) commands(*Model) []string { return []string{"rm -r " + inPackage(a.Path)} }

@@ -97,8 +97,8 @@ func bashSources(t *testing.T, dir string, files []string) [][]string {
 func TestBash_NothingRuns(t *testing.T) {
 	t.Parallel()
 	rng := seeded(t)
-	dir, models := t.TempDir(), slices.Collect(maps.Values(forms()))
-	for range 120 {
+	dir, models := t.TempDir(), slices.Collect(maps.Values(variants()))
+	for range 260 {
 		models = append(models, randomModel(rng))
 	}
 	var files []string

@@ -2,8 +2,10 @@ package pkgbuild
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // A Difference is a field in which two .SRCINFO disagree.
@@ -69,4 +71,45 @@ func diffSection(name string, want, got Section) []Difference {
 		}
 	}
 	return ds
+}
+
+// OldSums lists the sources that have a new address but the checksum of an old one, where the pkgver has changed: the
+// sum was left behind when the version was raised. The texts name the key, the sum and both addresses.
+func (s *SRCINFO) OldSums(published *SRCINFO) []string {
+	if published == nil || s.Base.First("pkgver") == published.Base.First("pkgver") {
+		return nil
+	}
+	old := map[string][]string{} // entries by sum
+	for sum, entry := range published.sums() {
+		old[sum] = append(old[sum], entry.source)
+	}
+	var found []string
+	for sum, entry := range s.sums() {
+		if sources := old[sum]; len(sources) > 0 && !slices.Contains(sources, entry.source) {
+			found = append(found, fmt.Sprintf("%s: %q has the sum %s, which is that of the published %q", entry.key, entry.source, sum, sources[0]))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// A summed is a source with the key of its checksum.
+type summed struct{ key, source string }
+
+// sums goes through the SHA-256 sums and what they belong to.
+func (s *SRCINFO) sums() iter.Seq2[string, summed] {
+	return func(yield func(string, summed) bool) {
+		for key, sums := range s.Base {
+			suffix, is := strings.CutPrefix(key, "sha256sums")
+			if !is {
+				continue
+			}
+			sources := s.Base["source"+suffix]
+			for i, sum := range sums {
+				if i < len(sources) && sha256Problem(sum) == "" && !yield(sum, summed{key, sources[i]}) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -11,6 +11,9 @@ import (
 // FuzzParseSRCINFO: what is taken can be printed, and reads the same again.
 func FuzzParseSRCINFO(f *testing.F) {
 	f.Add([]byte(split))
+	for _, c := range corpus(f) {
+		f.Add([]byte(c.srcinfo))
+	}
 	for _, m := range forms() {
 		_, s := print(f, m)
 		f.Add([]byte(s))
@@ -33,7 +36,10 @@ func FuzzParseSRCINFO(f *testing.F) {
 
 // FuzzReadPKGBUILD: what is taken has a .SRCINFO that the parser takes too.
 func FuzzReadPKGBUILD(f *testing.F) {
-	for _, m := range forms() {
+	for _, c := range corpus(f) {
+		f.Add([]byte(c.pkgbuild))
+	}
+	for _, m := range variants() {
 		p, _ := print(f, m)
 		f.Add([]byte(p))
 	}

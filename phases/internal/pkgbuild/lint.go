@@ -42,6 +42,7 @@ func Lint(repo string, files map[string][]byte) []Finding {
 	if l.has(pkgbuildName) {
 		l.pkgbuild()
 	}
+	l.scriptlets()
 	l.extraFiles()
 	slices.SortStableFunc(l.findings, func(a, b Finding) int {
 		if c := strings.Compare(a.File, b.File); c != 0 {
@@ -57,12 +58,6 @@ const (
 	srcinfoName  = ".SRCINFO"
 	licenseName  = "LICENSE" // of the packaging files themselves
 )
-
-// buildTools are packages that nobody needs to run a program, by their names in Arch and in the AUR.
-var buildTools = []string{
-	"base-devel", "bazel", "cargo", "cmake", "dart", "fakeroot", "flutter", "flutter-bin", "meson", "ninja", "pyinstaller", "python-build", "python-installer",
-	"python-pip", "python-pyinstaller", "python-wheel",
-}
 
 type linter struct {
 	repo     string
@@ -148,7 +143,7 @@ func (l *linter) section(section Section) {
 					l.add("missing-file", srcinfoName, 0, "missing %s file: %s", plain, value)
 				}
 			case "depends":
-				if m := relationRE.FindStringSubmatch(value); m != nil && slices.Contains(buildTools, m[1]) {
+				if BuildTool(value) {
 					l.add("build-tool", srcinfoName, 0, "%s names %q, which builds programs and does not run them: want it in makedepends, or nowhere", key, value)
 				}
 			case "source":
@@ -196,6 +191,20 @@ func (l *linter) pkgbuild() {
 	}
 	for _, d := range said.Diff(l.info) {
 		l.add("drift", srcinfoName, 0, "PKGBUILD and .SRCINFO differ: %s", d)
+	}
+}
+
+// scriptlets reads the install scriptlets: see [ReadScriptlet].
+func (l *linter) scriptlets() {
+	if l.info == nil {
+		return
+	}
+	for _, section := range l.info.sections() {
+		if name := section.First("install"); l.has(name) {
+			if _, err := ReadScriptlet(bytes.NewReader(l.files[name])); err != nil {
+				l.syntax("scriptlet", name, err)
+			}
+		}
 	}
 }
 

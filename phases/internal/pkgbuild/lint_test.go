@@ -69,7 +69,7 @@ func TestLint(t *testing.T) {
 		{"srcinfo-syntax", "missing mandatory field: pkgver", edit(srcinfoName, "\tpkgver = 3.2.1\n", "")},
 		{"srcinfo-syntax", "missing mandatory field: arch", edit(srcinfoName, "\tarch = x86_64\n", "")},
 		{"srcinfo-syntax", "missing pkgname entry", edit(srcinfoName, "\npkgname = cloudtolocalllm-bin\n", "")},
-		{"srcinfo-syntax", "want a whole number above zero", edit(srcinfoName, "epoch = 3", "epoch = 3a")},
+		{"srcinfo-syntax", "want a whole number without leading zeros", edit(srcinfoName, "epoch = 3", "epoch = 3a")},
 		{"canonical", "not as makepkg writes it", edit(srcinfoName, "\tpkgver = 3.2.1\n\tpkgrel = 2.1\n", "\tpkgrel = 2.1\n\tpkgver = 3.2.1\n")},
 		{"canonical", "not as makepkg writes it", edit(srcinfoName, "pkgbase", "# comment\npkgbase")},
 		{"pkgbase", "invalid pkgbase: other, expected cloudtolocalllm-suite-bin", both("cloudtolocalllm-suite-bin", "other")},

@@ -26,9 +26,10 @@
 // change the direction of text, which could show a reviewer another PKGBUILD than bash reads.
 package pkgbuild
 
-import "strings"
-
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // A Model is a package of prebuilt files, described once.
 type Model struct {
@@ -47,6 +48,7 @@ type Model struct {
 	URL     string
 	License []string // SPDX expressions
 	Arch    []string // x86_64, aarch64, or any alone
+	Groups  []string // of packages that are installed together
 	Relations
 	ArchRelations map[string]Relations // what holds for one architecture only
 	Backup        []string             // configuration files, without leading slash
@@ -60,12 +62,13 @@ type Model struct {
 
 // Relations are the lists of other packages.
 type Relations struct {
-	MakeDepends []Text
-	Depends     []Text
-	OptDepends  []Text // "name: what for"
-	Provides    []Text
-	Conflicts   []Text
-	Replaces    []Text
+	CheckDepends []Text
+	MakeDepends  []Text // what makepkg needs to build the package
+	Depends      []Text // what the programs need to run: no build tool, see [BuildTool]
+	OptDepends   []Text // "name: what for"
+	Provides     []Text
+	Conflicts    []Text
+	Replaces     []Text
 }
 
 // A Source is a file that the package is made from.
@@ -229,6 +232,7 @@ func (m *Model) variables() []variable {
 		vars = append(vars, v)
 	}
 	relations := func(suffix, arch string, r Relations) {
+		array("checkdepends"+suffix, arch, r.CheckDepends)
 		array("makedepends"+suffix, arch, r.MakeDepends)
 		array("depends"+suffix, arch, r.Depends)
 		array("optdepends"+suffix, arch, r.OptDepends)
@@ -259,6 +263,7 @@ func (m *Model) variables() []variable {
 	scalar("pkgdesc", m.PkgDesc)
 	array("arch", "", Plains(m.Arch...))
 	scalar("url", m.URL)
+	array("groups", "", Plains(m.Groups...))
 	array("license", "", Plains(m.License...))
 	relations("", "", m.Relations)
 	array("backup", "", Plains(m.Backup...))

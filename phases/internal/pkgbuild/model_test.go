@@ -198,6 +198,10 @@ func randomModel(rng *rand.Rand) *Model {
 		m.PkgVer = pick([]string{"1", "3.2.1", "3.2.1+1", "1_a", "0.0.1rc10"})
 	}
 	m.PkgDesc, m.URL = nasty(), url()
+	m.Groups, m.CheckDepends = nil, relations(3, "check")
+	for i := range rng.IntN(3) {
+		m.Groups = append(m.Groups, fmt.Sprintf("group%d", i))
+	}
 	m.MakeDepends, m.Depends, m.OptDepends = relations(3, "make"), relations(9, "dep"), optional(8)
 	m.Provides, m.Conflicts, m.Replaces = relations(3, "prov"), relations(3, "conf"), relations(3, "repl")
 	m.Backup = nil

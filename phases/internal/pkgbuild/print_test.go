@@ -103,7 +103,7 @@ func outsideSingleQuotes(t *testing.T, line string) string {
 
 // TestReadPKGBUILD reads printed files back, the fixed ones and random ones.
 func TestReadPKGBUILD(t *testing.T) {
-	models := slices.Collect(maps.Values(forms()))
+	models := slices.Collect(maps.Values(variants()))
 	rng := seeded(t)
 	for range 200 {
 		models = append(models, randomModel(rng))
@@ -151,6 +151,10 @@ func TestReadPKGBUILD_Refuses(t *testing.T) {
 		{"}\n", "", "want a command of ours in package(), found \"\""},
 		{"\tinstall -Dm644", "\tcurl", "want a command of ours"},
 		{"\tinstall -Dm644", "\tinstall -Dm644 $(id)", "want a command of ours"},
+		{"\tinstall -Dm644", "\t\"${srcdir}/x\" --appimage-extract \"usr/share\"\n\tinstall -Dm644", "want a command of ours"},
+		{"\tinstall -Dm644", "\t\"${pkgdir}/x\" --appimage-extract\n\tinstall -Dm644", "want a command of ours"},
+		{"\tinstall -Dm644", "\t\"${pkgdir}/x\" --daemon \"usr/share\"\n\tinstall -Dm644", "want a command of ours"},
+		{"\tinstall -Dm644", "\t\"${pkgdir}/x\" --appimage-extract \"usr/share\"; id\n\tinstall -Dm644", "want a command of ours"},
 		{"\tinstall -Dm644", "\tinstall -Dm644 \"$(id)\"", "want a command of ours"},
 		{"\tinstall -Dm644", "\tinstall -Dm644 \"${HOME}\"", "want a command of ours"},
 		{"\tinstall -Dm644", "\trm -rf / ; install -Dm644", "want a command of ours"},

@@ -32,8 +32,10 @@ func ReadPKGBUILD(r io.Reader) (*SRCINFO, error) {
 	return s, nil
 }
 
-// actionRE is a line of package(): a command of ours, options, and words in double quotes.
-var actionRE = regexp.MustCompile(`^\t(?:install|bsdtar|ln|rm)(?: (?:-[a-zA-Z0-9=-]+|"(?:[a-zA-Z0-9._+@=/-]|\$\{(?:pkgdir|srcdir|pkgname|pkgver|CARCH)\})+"))+$`)
+// actionRE is a line of package(): a command of ours, options, and words in double quotes; or an AppImage of the package
+// that unpacks a part of itself.
+var actionRE = regexp.MustCompile(`^\t(?:(?:install|bsdtar|ln|mv|rm)(?: (?:-[a-zA-Z0-9=-]+|"(?:[a-zA-Z0-9._+@=/-]|\$\{(?:pkgdir|srcdir|pkgname|pkgver|CARCH)\})+"))+` +
+	`|"\$\{pkgdir\}/[a-zA-Z0-9._+@=/-]+" --appimage-extract "[a-zA-Z0-9._+@=/-]+")$`)
 
 var assignRE = regexp.MustCompile(`^[a-z0-9_]+=`)
 

@@ -31,7 +31,7 @@ var (
 	nameRE        = regexp.MustCompile(`^[a-z0-9][a-z0-9.+_-]*$`)
 	pkgverRE      = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_+.]*$`)
 	pkgrelRE      = regexp.MustCompile(`^[1-9][0-9]*(\.[0-9]+)?$`)
-	epochRE       = regexp.MustCompile(`^[1-9][0-9]*$`)
+	epochRE       = regexp.MustCompile(`^(?:0|[1-9][0-9]*)$`)
 	relationRE    = regexp.MustCompile(`^([a-zA-Z0-9@_+][a-zA-Z0-9@._+-]*)(?:(<=|>=|=|<|>)(.+))?$`)
 	versionRE     = regexp.MustCompile(`^(?:[0-9]+:)?[a-zA-Z0-9][a-zA-Z0-9_+.]*(?:-[0-9]+(?:\.[0-9]+)?)?$`)
 	describedRE   = regexp.MustCompile(`:[ \t]`) // unlike an epoch's colon
@@ -83,7 +83,7 @@ func pkgrelProblem(v string) string {
 
 func epochProblem(v string) string {
 	if !epochRE.MatchString(v) {
-		return "want a whole number above zero"
+		return "want a whole number without leading zeros"
 	}
 	return ""
 }

@@ -35,10 +35,8 @@ func (s Section) First(key string) string {
 	return ""
 }
 
-// Version is the full version, [epoch:]pkgver-pkgrel.
-func (s *SRCINFO) Version() string {
-	return fullVersion(s.Base.First("epoch"), s.Base.First("pkgver"), s.Base.First("pkgrel"))
-}
+// Version is the full version, [epoch:]pkgver-pkgrel. The epoch 0 is none.
+func (s *SRCINFO) Version() string { return versionOf(s).String() }
 
 // The keys, in the order of /usr/share/makepkg/srcinfo.sh of makepkg 6.0.2; SRCINFO(5) says
 // what they mean.

@@ -91,6 +91,7 @@ func (v *validation) references() {
 			key   string
 			texts []Text
 		}{
+			{"checkdepends", r.CheckDepends},
 			{"makedepends", r.MakeDepends},
 			{"depends", r.Depends},
 			{"optdepends", r.OptDepends},

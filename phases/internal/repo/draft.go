@@ -19,7 +19,7 @@ import (
 )
 
 // Draft is a commit on top of another one, in memory. Its IDs follow from its parent, its changes, its author and its
-// message alone: it has the parent's time in UTC, and no signature.
+// message alone: it has the parent's time in UTC, and no signature unless it is signed.
 type Draft struct {
 	Commit
 
@@ -83,6 +83,37 @@ func (r *Repo) Draft(base string, changes map[string][]byte, by Person, message 
 	}
 	d.Commit = Commit{ID: o.Hash().String(), Tree: tree.String(), Time: parent.Time}
 	return d, nil
+}
+
+// Sign puts a signature into the commit, which gets another ID by that: the armored one that sign returns for the
+// commit's bytes as they are without one.
+func (d *Draft) Sign(sign func(object []byte) (signature string, err error)) error {
+	old := plumbing.NewHash(d.ID)
+	c, plain := &object.Commit{}, &plumbing.MemoryObject{}
+	if err := c.Decode(d.fresh[old]); err != nil {
+		return fmt.Errorf("cannot sign commit %s: %w", Short(d.ID), err)
+	}
+	if err := c.EncodeWithoutSignature(plain); err != nil {
+		return fmt.Errorf("cannot sign commit %s: %w", Short(d.ID), err)
+	}
+	r, err := plain.Reader()
+	if err != nil {
+		return err
+	}
+	content, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if c.PGPSignature, err = sign(content); err != nil {
+		return fmt.Errorf("cannot sign commit %s: %w", Short(d.ID), err)
+	}
+	o := &plumbing.MemoryObject{}
+	if err := c.Encode(o); err != nil {
+		return fmt.Errorf("cannot sign commit %s: %w", Short(d.ID), err)
+	}
+	delete(d.fresh, old)
+	d.fresh[o.Hash()], d.order[0], d.ID = o, o.Hash(), o.Hash().String()
+	return nil
 }
 
 func (d *Draft) add(t plumbing.ObjectType, content []byte) plumbing.Hash {

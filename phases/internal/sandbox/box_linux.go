@@ -1,10 +1,10 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,6 +27,7 @@ type Box struct {
 	Isolation Isolation // how
 	root      string
 	bwrap     string // its path, or empty
+	strict    bool   // it can keep programs from making name spaces of their own
 	uid, gid  int
 	runs      int
 }
@@ -129,10 +130,16 @@ func (b *Box) HandOver() error {
 	})
 }
 
-// sandboxes remembers, by user, why bwrap does not work, or that it does.
+// found is what was found out about bwrap: why it does not work, and whether it can be strict.
+type found struct {
+	reason string
+	strict bool
+}
+
+// sandboxes remembers it by user.
 var sandboxes struct {
 	sync.Mutex
-	reason map[int]string
+	found map[int]found
 }
 
 // tryBwrap finds out whether bwrap works for the box's user. The answer is the reason
@@ -144,144 +151,107 @@ func (b *Box) tryBwrap(ctx context.Context) (reason string, err error) {
 	}
 	sandboxes.Lock()
 	defer sandboxes.Unlock()
-	reason, known := sandboxes.reason[b.uid]
+	f, known := sandboxes.found[b.uid]
 	if !known {
-		b.bwrap = path
-		out, err := b.Run(ctx, Command{Argv: []string{"true"}, Dir: "home"})
-		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
-		}
-		if err != nil {
-			reason = "bwrap does not work here: " + strings.TrimSpace(out.Tail)
-			if out.Tail == "" {
-				reason += err.Error()
+		for _, strict := range []bool{true, false} {
+			b.bwrap, b.strict = path, strict
+			out, err := b.Run(ctx, Command{Argv: []string{"true"}, Dir: "home", Scratch: 1 << 20})
+			if ctx.Err() != nil {
+				return "", context.Cause(ctx)
+			}
+			if f = (found{strict: strict}); err == nil {
+				break
+			}
+			if f.reason = "bwrap does not work here: " + strings.TrimSpace(out.Tail); out.Tail == "" {
+				f.reason += err.Error()
 			}
 		}
-		if sandboxes.reason == nil {
-			sandboxes.reason = map[int]string{}
+		if sandboxes.found == nil {
+			sandboxes.found = map[int]found{}
 		}
-		sandboxes.reason[b.uid] = reason
+		sandboxes.found[b.uid] = f
 	}
-	b.bwrap = ""
-	if reason == "" {
+	b.bwrap, b.strict = "", f.strict
+	if f.reason == "" {
 		b.bwrap = path
 	}
-	return reason, nil
+	return f.reason, nil
 }
-
-// limits keep a runaway PKGBUILD from taking the machine along: processor seconds, and
-// size of a file in blocks of 1024 bytes. The number of processes is counted by user, so
-// it can be limited only where that user is nobody's but ours.
-const (
-	limits     = `ulimit -t 600 -f 4194304 || exit 125; `
-	userLimits = `ulimit -u 400 || exit 125; `
-	start      = `: >"$1" || exit 125; shift; exec "$@"` // what fails before the file is there is not the tool
-)
 
 // Run runs one command in the box and waits for it, or kills its whole process group
 // when the context ends. It is not for several goroutines at once.
 func (b *Box) Run(ctx context.Context, c Command) (Output, error) {
+	if c.Root != "" && (b.bwrap == "" || c.Scratch <= 0) {
+		return Output{}, &OpenError{b.Isolation.Reason}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	env := append([]string{
 		"PATH=/usr/bin:/bin",
 		"HOME=" + b.Inside("home"),
 		"TMPDIR=" + b.Inside("tmp"),
 		"LC_ALL=C.UTF-8",
 	}, c.Env...)
-	dropped := b.uid != os.Geteuid()
-	script := limits
-	if dropped {
-		script += userLimits
-	}
 	b.runs++
 	started := fmt.Sprintf("tmp/.started-%d", b.runs)
-	argv := append([]string{"bash", "--norc", "--noprofile", "-c", script + start, "bash", b.Inside(started)}, c.Argv...)
-	switch {
-	case b.bwrap != "":
-		argv = append(b.bwrapArgs(c, env), argv...)
-	case c.AsRoot:
-		argv = append([]string{"unshare", "--map-root-user"}, argv...)
+	argv, err := b.argv(c, env, started)
+	if err != nil {
+		return Output{}, err
 	}
-	if dropped {
-		argv = append([]string{"setpriv", fmt.Sprintf("--reuid=%d", b.uid), fmt.Sprintf("--regid=%d", b.gid), "--clear-groups", "--"}, argv...)
+	stdout := &printed{flooded: func() { cancel(errFlood) }}
+	sink := io.Writer(stdout)
+	inMemory := b.bwrap != "" && c.Scratch > 0
+	begun := func() bool {
+		_, err := os.Lstat(b.Outside(started))
+		return err == nil
 	}
-	if argv[0] = Look(argv[0]); argv[0] == "" {
-		return Output{}, Need("setpriv", "unshare", "bash")
+	kept := func() error { return nil }
+	if inMemory {
+		if c.Keep != "" {
+			sink, kept = b.keeper(c)
+		}
+		m := &marked{to: sink}
+		sink, begun = m, func() bool { return m.seen }
 	}
-
-	var stdout capped
-	r, err := tool.Run(ctx, tool.Command{Argv: argv, Dir: b.Outside(c.Dir), Env: env, Stdout: &stdout})
+	r, err := tool.Run(ctx, tool.Command{Argv: argv, Dir: b.Outside(), Env: env, Stdout: sink, Timeout: c.Timeout})
+	keptErr := kept()
 	out := Output{stdout.String(), r.Tail}
+	if c.Keep != "" {
+		out.Stdout = ""
+	}
 	var exit *tool.ExitError
+	var late *tool.TimeoutError
 	switch {
+	case errors.Is(context.Cause(ctx), errFlood):
+		return out, &StartError{Tool: c.Argv[0], Why: fmt.Sprintf("it printed more than %d bytes", maxOutput)}
 	case ctx.Err() != nil:
 		return out, fmt.Errorf("cannot finish %s: %w", c.Argv[0], context.Cause(ctx))
+	case errors.As(err, &late):
+		return out, &StartError{Tool: c.Argv[0], Why: fmt.Sprintf("it was not done after %v", c.Timeout)}
 	case errors.As(err, &exit):
-		if err := b.reached(started, c.Argv[0], exit); err != nil {
+		if err := reached(begun(), c.Argv[0], exit); err != nil {
 			return out, err
 		}
 		exit.Program = c.Argv[0]
 		return out, exit
 	case err != nil:
 		return out, fmt.Errorf("cannot run %s: %w", c.Argv[0], err)
-	case stdout.full:
-		return out, fmt.Errorf("%s printed more than %d bytes", c.Argv[0], maxOutput)
+	case keptErr != nil:
+		return out, fmt.Errorf("cannot take what %s made: %w", c.Argv[0], keptErr)
 	}
 	return out, nil
 }
 
 // reached says whether it was the program that ended so, and by its own will. Statuses 125 to 127 are those of what
 // starts it, those from 128 on stand for signals (bash(1), EXIT STATUS).
-func (b *Box) reached(started, program string, exit *tool.ExitError) error {
-	_, err := os.Lstat(b.Outside(started))
+func reached(started bool, program string, exit *tool.ExitError) error {
 	switch {
-	case err != nil:
-		return &StartError{program, "what starts it says: " + strings.TrimSpace(exit.Tail)}
+	case !started:
+		return &StartError{Tool: program, Why: "what starts it says: " + strings.TrimSpace(exit.Tail)}
 	case exit.Code < 0 || exit.Code >= 128:
-		return &StartError{program, "a signal ended it"}
+		return &StartError{program, "a signal ended it", exit.Code}
 	case exit.Code >= 125:
-		return &StartError{program, fmt.Sprintf("status %d: %s", exit.Code, strings.TrimSpace(exit.Tail))}
+		return &StartError{program, fmt.Sprintf("status %d: %s", exit.Code, strings.TrimSpace(exit.Tail)), exit.Code}
 	}
 	return nil
-}
-
-// bwrapArgs shows the tools /usr, a few files of /etc and the box, nothing else, and
-// gives them name spaces of their own for everything, the network included.
-func (b *Box) bwrapArgs(c Command, env []string) []string {
-	user := innerUser
-	if c.AsRoot {
-		user = innerRoot
-	}
-	args := []string{
-		"bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--uid", user, "--gid", user,
-		"--hostname", "slipway", "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
-		"--ro-bind-try", "/etc/alternatives", "/etc/alternatives", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache",
-	}
-	for _, dir := range []string{"/bin", "/sbin", "/lib", "/lib64"} {
-		if to, err := os.Readlink(dir); err == nil {
-			args = append(args, "--symlink", to, dir)
-		} else {
-			args = append(args, "--ro-bind-try", dir, dir)
-		}
-	}
-	args = append(args, "--bind", b.root, insideRoot, "--chdir", b.Inside(c.Dir), "--clearenv")
-	for _, kv := range env {
-		key, value, _ := strings.Cut(kv, "=")
-		args = append(args, "--setenv", key, value)
-	}
-	return append(args, "--")
-}
-
-// capped is a buffer that stops keeping at maxOutput and remembers it.
-type capped struct {
-	bytes.Buffer
-	full bool
-}
-
-func (w *capped) Write(p []byte) (int, error) {
-	if room := maxOutput - w.Len(); len(p) > room {
-		w.full = true
-		w.Buffer.Write(p[:room])
-		return len(p), nil
-	}
-	return w.Buffer.Write(p)
 }

@@ -25,6 +25,9 @@ func (*Box) Inside(name string) string { return name }
 // HandOver has nothing to hand over.
 func (*Box) HandOver() error { return nil }
 
+// Merge answers with a [*MissingError].
+func (*Box) Merge(string) error { return &MissingError{Tool: "bwrap"} }
+
 // Run answers with a [*MissingError].
 func (*Box) Run(_ context.Context, c Command) (Output, error) {
 	return Output{}, &MissingError{Tool: c.Argv[0]}

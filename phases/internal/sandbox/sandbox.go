@@ -8,7 +8,11 @@
 //   - Where bwrap works a tool runs in name spaces of its own, without network and without the host's files; of the host
 //     it sees the programs in /usr. Where bwrap does not work, [Isolation] says why, and the caller decides whether the
 //     tool may run, and what its answer is worth.
-//   - When the context ends the whole process group is killed.
+//   - When the context ends the whole process group is killed; in a sandbox nothing can outlive it.
+//   - It cannot take the machine along: the time on a processor, the memory and the files of each process have limits, and
+//     in a sandbox so have their number and all that they can write where nothing is trusted, see [Command].Scratch. Should
+//     memory run short all the same, it is these processes that the kernel ends first. None can make name spaces of its
+//     own where bwrap (0.8.0 and later) can keep it from that.
 //
 // A tool that is not there gives an error matching [ErrMissing]; one that ran and refused gives a [*tool.ExitError]. The
 // two must not be confused: the first verdict is unknown, the second is fail. A tool that could not be started, or was
@@ -19,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/imrightguy/slipway/phases/internal/tool"
 )
@@ -91,8 +96,9 @@ func (e *MissingError) Is(target error) bool { return target == ErrMissing }
 
 // StartError says that a tool did not come to an answer of its own: what starts it failed, or a signal ended it.
 type StartError struct {
-	Tool string
-	Why  string
+	Tool   string
+	Why    string
+	Status int // its exit status as shells give it, 128 and a signal's number among them; 0 where it was not started
 }
 
 // Error says why.
@@ -133,6 +139,19 @@ type Command struct {
 	Dir    string   // relative to the box
 	Env    []string // beside PATH, HOME, TMPDIR and the locale, and in their place
 	AsRoot bool     // as root of a user name space, which package managers ask for
+
+	// Scratch is for programs that nobody has to trust. They work on a copy of the box that is held in memory, this many
+	// bytes at most, and is gone when they end; of the box itself they can only read. Zero: they work in the box. Where
+	// there is no sandbox they do that, too.
+	Scratch int64
+	// Keep is a folder of the copy whose files replace those that the box has there, when the program succeeds: files
+	// only, no more than Scratch bytes together. What the program prints is then told in Output.Tail alone.
+	Keep string
+	// Root is a folder of the box of which the program sees usr, opt, etc, var and srv in the place of the system's. What
+	// the system has beside them is merged in by [Box.Merge]. It needs a sandbox and Scratch.
+	Root string
+	// Timeout is how long it may take; then the error is a [*StartError]. Zero: as long as the context.
+	Timeout time.Duration
 }
 
 // Output is what it printed.

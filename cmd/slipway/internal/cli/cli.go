@@ -135,7 +135,7 @@ func (a *app) root() *cobra.Command {
 		return usage(cmd.CommandPath()+" --help shows the flags", "%w", err)
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(a.initialise(), a.check(), a.bump(), a.doctor(), a.plan(), a.run(), a.status(), a.why(), a.approve(),
+	root.AddCommand(a.initialise(), a.check(), a.bump(), a.doctor(), a.plan(), a.run(), a.rehearse(), a.notes(), a.status(), a.why(), a.approve(),
 		a.attest(), a.waive(), a.state(), a.clean(), a.version(), a.schema(), a.completion())
 	return root
 }

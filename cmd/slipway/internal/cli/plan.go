@@ -1,16 +1,21 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/files"
 	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/journal"
 )
 
 // planFlags are how a plan can be shown.
@@ -34,7 +39,7 @@ func (a *app) plan() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.showPlan(r, f)
+			return a.showPlan(cmd.Context(), r, f)
 		},
 	}
 	cmd.Flags().BoolVar(&f.probe, "probe", false, "compare with the world: + make, = made already, ! conflict")
@@ -43,11 +48,11 @@ func (a *app) plan() *cobra.Command {
 	return cmd
 }
 
-func (a *app) showPlan(r *release, f planFlags) error {
+func (a *app) showPlan(ctx context.Context, r *release, f planFlags) error {
 	view := ui.Plan{Plan: r.plan}
 	if f.probe {
 		var err error
-		if view.Probes, err = a.probe(r); err != nil {
+		if view.Probes, err = a.probe(ctx, r); err != nil {
 			return err
 		}
 	}
@@ -69,10 +74,12 @@ func (a *app) showPlan(r *release, f planFlags) error {
 	return a.ui.Show(view)
 }
 
-// probe looks at what a run would find. It reads the journal and the files; nothing is written, not even what was
-// learnt of the files.
-func (a *app) probe(r *release) ([]ui.Probe, error) {
-	s, err := a.survey(r)
+// probe looks at what a run would find: in the journal, in the files, and at the remotes. Nothing is written, not even
+// what was learnt of the files.
+func (a *app) probe(ctx context.Context, r *release) ([]ui.Probe, error) {
+	j := journal.Read(r.dir)
+	o := a.options(r, j)
+	s, err := r.plan.Survey(o)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +93,8 @@ func (a *app) probe(r *release) ([]ui.Probe, error) {
 			if st.Current {
 				p.Sign, p.Why = "=", "passed"
 			}
-		case st.Spec.Effect.Outward() && !st.Current:
-			p.Sign, p.Why = "?", "is looked at when the run gets there: "+st.Spec.Target
+		case st.Spec.Effect.Outward() || st.Spec.Effect == pipeline.Pure && pipeline.PhaseOf(st.Spec.ID) != phases.First:
+			p.Sign, p.Why = a.look(ctx, r, o, st)
 		case st.Current:
 			p.Sign = "="
 			for _, art := range st.Last.Artifacts {
@@ -98,9 +105,44 @@ func (a *app) probe(r *release) ([]ui.Probe, error) {
 				p.Sign, p.Why = "+", fmt.Sprintf("%s is not as it was made", art.Name)
 			}
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// look asks the world about a step: what an outward one would find, what a check sees.
+func (a *app) look(ctx context.Context, r *release, o pipeline.Options, st pipeline.StepState) (sign, why string) {
+	receipt, evidence, err := r.plan.Look(ctx, o, st.Spec.ID)
+	switch {
+	case errors.Is(err, pipeline.ErrUnmade):
+		return "?", "is looked at once there is something to compare with: " + st.Spec.Target
+	case errors.Is(err, pipeline.ErrConflict):
+		return "!", err.Error()
+	case err != nil:
+		return "?", err.Error()
+	case !st.Spec.Effect.Outward():
+		for _, e := range evidence {
+			switch e.Verdict {
+			case gate.Fail:
+				return "!", e.Check + ": " + e.Summary
+			case gate.Unknown:
+				sign, why = "?", e.Check+": "+e.Summary
+			case gate.Pass:
+				if sign == "" {
+					why = e.Summary
+				}
+			}
+		}
+		return cmp.Or(sign, "="), why
+	case receipt == nil && st.Current:
+		return "!", "it was made, and is gone: " + st.Spec.Target
+	case receipt == nil:
+		return "+", st.Spec.Target
+	}
+	return "=", "there already: " + st.Spec.Target
 }
 
 // maxPlan bounds a plan file, in bytes.

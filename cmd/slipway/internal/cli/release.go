@@ -242,7 +242,7 @@ func (r *release) people(role string) []string {
 
 // options are those of looking at a journal.
 func (a *app) options(r *release, j pipeline.Journal) pipeline.Options {
-	return pipeline.Options{Journal: j, Dirs: r.dirs, Verifier: r.verifier, Now: a.now}
+	return pipeline.Options{Journal: j, Dirs: r.dirs, Verifier: r.verifier, Endpoints: r.endpoints(), Now: a.now}
 }
 
 // survey looks at the journal.

@@ -65,7 +65,7 @@ func (a *app) doRun(ctx context.Context, f runFlags) error {
 		}
 	}
 	if f.dryRun {
-		return a.showPlan(r, planFlags{probe: true})
+		return a.showPlan(ctx, r, planFlags{probe: true})
 	}
 	a.warnings(ctx, r)
 	planned := r

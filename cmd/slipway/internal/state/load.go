@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
@@ -25,6 +26,7 @@ type Staged struct {
 	Plan      *pipeline.Plan
 	Journal   []byte              // its bytes
 	artifacts []pipeline.Artifact // those that the archive holds
+	receipts  map[string][]byte   // likewise, by name
 	dir       string
 	dirs      pipeline.Dirs // inside of dir
 }
@@ -39,7 +41,7 @@ func Unpack(r io.Reader, dir string, encode func(*pipeline.Plan) ([]byte, error)
 	}
 	defer z.Close()
 	t := tar.NewReader(z)
-	s := &Staged{dir: dir, dirs: pipeline.Dirs{Dist: filepath.Join(dir, "dist"), Work: filepath.Join(dir, "work")}}
+	s := &Staged{receipts: map[string][]byte{}, dir: dir, dirs: pipeline.Dirs{Dist: filepath.Join(dir, "dist"), Work: filepath.Join(dir, "work")}}
 	if s.Journal, err = small(t, journalName, maxJournal); err != nil {
 		return nil, err
 	}
@@ -74,6 +76,14 @@ func Unpack(r io.Reader, dir string, encode func(*pipeline.Plan) ([]byte, error)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("the archive is damaged: %w", err)
+		}
+		if slices.Contains(receipts, h.Name) && s.receipts[h.Name] == nil && len(s.artifacts) == 0 {
+			b, err := bounded(t, h, maxReceipt)
+			if err != nil {
+				return nil, err
+			}
+			s.receipts[h.Name] = b
+			continue
 		}
 		a, known := byName[h.Name]
 		if !known {
@@ -112,8 +122,14 @@ func small(t *tar.Reader, name string, most int64) ([]byte, error) {
 		return nil, fmt.Errorf("this is not an archive of slipway state save, or it is damaged: %w", err)
 	case h.Name != name || h.Typeflag != tar.TypeReg:
 		return nil, fmt.Errorf("this is not an archive of slipway state save: it holds %q where %s has to be", h.Name, name)
-	case h.Size > most:
-		return nil, fmt.Errorf("the archive's %s has %d bytes, more than any release's", name, h.Size)
+	}
+	return bounded(t, h, most)
+}
+
+// bounded reads the entry of a header.
+func bounded(t *tar.Reader, h *tar.Header, most int64) ([]byte, error) {
+	if h.Size > most {
+		return nil, fmt.Errorf("the archive's %s has %d bytes, more than any release's", h.Name, h.Size)
 	}
 	b, err := io.ReadAll(t)
 	if err != nil {
@@ -180,7 +196,24 @@ func (s *Staged) Install(dir string, dirs pipeline.Dirs) (moved int, ahead bool,
 		}
 		moved++
 	}
-	return moved, ahead, nil
+	return moved, ahead, s.installReceipts(dir, ahead)
+}
+
+// installReceipts puts the receipts beside the journal, in the place of others only where the archive is further.
+func (s *Staged) installReceipts(dir string, ahead bool) error {
+	for name, content := range s.receipts {
+		path := filepath.Join(dir, name)
+		if _, missing := os.Lstat(path); ahead && missing == nil {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o644); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(s.dir, name), path); err != nil {
+			return fmt.Errorf("cannot put %s in its place: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // Adopt puts the journal in place: the last thing to be done, since it says that all else is there.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -28,6 +29,12 @@ func Save(w io.Writer, journal string, plan []byte, artifacts []pipeline.Artifac
 	t := tar.NewWriter(z)
 	if err = saveFile(t, journalName, journal, nil); err == nil {
 		err = add(t, planName, int64(len(plan)), strings.NewReader(string(plan)))
+	}
+	for _, name := range receipts {
+		path := filepath.Join(filepath.Dir(journal), name)
+		if _, missing := os.Lstat(path); err == nil && missing == nil {
+			err = saveFile(t, name, path, nil)
+		}
 	}
 	for _, a := range artifacts {
 		if err != nil {

@@ -1,8 +1,8 @@
 // Package state carries a release between machines: an archive of its journal, its plan and its artifacts.
 //
 // The archive is a tar (POSIX.1-2001 pax where a name or size asks for it, else ustar) compressed with zstd (RFC 8878).
-// It holds "journal.jsonl", "plan.json", and then in the order of their names the artifacts of the newest records that
-// are there: "dist/NAME", and "work/..." for those that are not for users; trees are left out, since they are made
+// It holds "journal.jsonl", "plan.json", the receipts of rehearsals where there are some, and then in the order of their
+// names the artifacts of the newest records that are there: "dist/NAME", and "work/..." for those that are not for users; trees are left out, since they are made
 // again when something reads them. Times, owners and modes are fixed, so that the same release makes the same archive.
 package state
 
@@ -21,10 +21,14 @@ const (
 	planName    = "plan.json"
 )
 
+// receipts are the files beside the journal that a gate may ask for: see package rehearsed.
+var receipts = []string{"rehearsal.json", "rehearsal-rollback.json"}
+
 // Limits of an archive, in bytes.
 const (
 	maxJournal = 1 << 30
 	maxPlan    = 256 << 20
+	maxReceipt = 16 << 20
 	maxWindow  = 128 << 20 // memory of the decoder
 )
 

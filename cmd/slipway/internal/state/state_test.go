@@ -128,6 +128,27 @@ func TestLoad(t *testing.T) {
 	if !bytes.Equal(save(t, there, dirsThere), archive) {
 		t.Error("what was loaded is not what was saved")
 	}
+
+	// The receipt of a rehearsal travels too, and does not replace that of a release that is as far here.
+	receipt := "rehearsal.json"
+	if err := os.WriteFile(filepath.Join(dir, receipt), []byte("{}\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	archive = save(t, dir, dirs)
+	for _, want := range []string{"{}\n", "mine"} {
+		if s, err = Unpack(bytes.NewReader(archive), t.TempDir(), encode, anything); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := s.Install(there, dirsThere); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(filepath.Join(there, receipt)); err != nil || string(b) != want {
+			t.Errorf("the receipt is %q, want %q: %v", b, want, err)
+		}
+		if err := os.WriteFile(filepath.Join(there, receipt), []byte("mine"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// Again: nothing to do; and with a file lost here, that one only.
 	if err := os.Remove(filepath.Join(there, "d", "b.tar.gz")); err != nil {
 		t.Fatal(err)

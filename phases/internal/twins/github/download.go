@@ -86,7 +86,7 @@ func (s *Server) signedURL(r *repository, a *asset) string {
 	path := fmt.Sprintf("github-production-release-asset/%d/%d", r.id, a.id)
 	expires := strconv.FormatInt(s.clock.Now().Add(signedFor).Unix(), 10)
 	q := url.Values{"se": {expires}, "sp": {"r"}, "sig": {s.sign(path, expires)}, "rsct": {"application/octet-stream"}}
-	return s.DownloadURL() + path + "?" + q.Encode()
+	return s.shown(hostDownloads) + path + "?" + q.Encode()
 }
 
 func (s *Server) sign(path, expires string) string {

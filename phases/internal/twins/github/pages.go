@@ -23,7 +23,7 @@ func page[T any](c *call, all []T) ([]T, http.Header) {
 		q.Set("per_page", strconv.Itoa(perPage))
 		q.Set("page", strconv.Itoa(n))
 		u := url.URL{Path: strings.TrimPrefix(c.r.URL.Path, "/"), RawPath: strings.TrimPrefix(c.r.URL.EscapedPath(), "/"), RawQuery: q.Encode()}
-		links = append(links, fmt.Sprintf("<%s%s>; rel=%q", c.URL(), u.String(), rel))
+		links = append(links, fmt.Sprintf("<%s%s>; rel=%q", c.shown(hostAPI), u.String(), rel))
 	}
 	if number > 1 {
 		link(min(number-1, last), "prev")

@@ -48,7 +48,7 @@ func (c *call) releaseJSON(rel *release) releaseJSON {
 	base := c.api(r, fmt.Sprintf("/releases/%d", rel.id))
 	j := releaseJSON{
 		URL: base, AssetsURL: base + "/assets",
-		UploadURL: fmt.Sprintf("%srepos/%s/%s/releases/%d/assets{?name,label}", c.UploadURL(), r.Owner, r.Name, rel.id),
+		UploadURL: fmt.Sprintf("%srepos/%s/%s/releases/%d/assets{?name,label}", c.shown(hostUploads), r.Owner, r.Name, rel.id),
 		HTMLURL:   c.web(r, "/releases/tag/"+escape(rel.page())),
 		ID:        rel.id, Author: c.user(rel.author), NodeID: nodeID("RE", rel.id),
 		TagName: rel.tag, Target: rel.target, Name: rel.name, Body: rel.body,

@@ -91,11 +91,11 @@ func (r *repository) tagLocked(tag string) bool {
 
 // api is the URL of something below the repository.
 func (s *Server) api(r *repository, path string) string {
-	return s.URL() + "repos/" + r.Owner + "/" + r.Name + path
+	return s.shown(hostAPI) + "repos/" + r.Owner + "/" + r.Name + path
 }
 
 func (s *Server) web(r *repository, path string) string {
-	return s.WebURL() + r.Owner + "/" + r.Name + path
+	return s.shown(hostWeb) + r.Owner + "/" + r.Name + path
 }
 
 // escape writes a name into a URL path; slashes stay, as in GitHub's own URLs.
@@ -115,10 +115,10 @@ func userID(login string) int64 {
 
 // user has the keys of schema simple-user.
 func (s *Server) user(login string) map[string]any {
-	u := s.URL() + "users/" + login
+	u := s.shown(hostAPI) + "users/" + login
 	return map[string]any{
 		"login": login, "id": userID(login), "node_id": nodeID("U", userID(login)),
-		"avatar_url": s.WebURL() + login + ".png", "gravatar_id": "", "url": u, "html_url": s.WebURL() + login,
+		"avatar_url": s.shown(hostWeb) + login + ".png", "gravatar_id": "", "url": u, "html_url": s.shown(hostWeb) + login,
 		"followers_url": u + "/followers", "following_url": u + "/following{/other_user}",
 		"gists_url": u + "/gists{/gist_id}", "starred_url": u + "/starred{/owner}{/repo}",
 		"subscriptions_url": u + "/subscriptions", "organizations_url": u + "/orgs", "repos_url": u + "/repos",

@@ -15,6 +15,8 @@
 //	defer s.Close()
 //	client.BaseURL, client.UploadURL = s.URL(), s.UploadURL()
 //
+// or, with Options.Public, a client that knows production's URLs alone and s.Transport() under it.
+//
 // A plan of faults ([ParseFaults]) makes chosen requests go wrong the way they
 // do in life. [Server.History] keeps every state that was ever observable, and
 // [Server.Export] writes what is held to a folder.
@@ -66,6 +68,11 @@ type Options struct {
 	// DirectDownloads answers a download by asset id with the bytes, status
 	// 200, in place of a redirect to another host. GitHub may do either.
 	DirectDownloads bool
+	// Public makes answers name GitHub's own URLs, such as https://api.github.com/, in place of those the server listens
+	// on. Clients reach them by [Server.Transport].
+	Public bool
+	// Enterprise is the name of a GitHub Enterprise server, which answers then name as Public does github.com.
+	Enterprise string
 	// Arrived, when set, is called with each request before anything is done,
 	// by many at once. It may use the server.
 	Arrived func(Request)
@@ -113,6 +120,7 @@ type Server struct {
 	secret  [32]byte
 	serving sync.WaitGroup
 	close   func() error
+	carrier *http.Transport // of Transport
 	// busy is held for reading by each request, so that Close can wait.
 	busy sync.RWMutex
 
@@ -139,6 +147,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{options: o, clock: o.Clock, urls: map[host]string{}, lastID: 999}
 	s.limits = newLimiter(o.Limits)
+	s.carrier = wire()
 	rand.Read(s.secret[:])
 	for i := range o.Tokens {
 		t := o.Tokens[i]
@@ -207,6 +216,7 @@ func (s *Server) listen(ctx context.Context) error {
 	s.close = sync.OnceValue(func() error {
 		stop()
 		cancel()
+		s.carrier.CloseIdleConnections()
 		var errs []error
 		for _, srv := range s.servers {
 			errs = append(errs, srv.Close())

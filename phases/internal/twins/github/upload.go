@@ -97,7 +97,12 @@ func (s *Server) receive(a *asset, body io.Reader) (size int64, sum string, err 
 		return 0, "", err
 	}
 	h := sha256.New()
-	size, err = io.CopyBuffer(io.MultiWriter(f, h), body, make([]byte, 128<<10))
+	file := &sparse{file: f}
+	// Reader and writer are hidden: copying must take our buffer, which decides where holes can be.
+	size, err = io.CopyBuffer(io.MultiWriter(file, h), struct{ io.Reader }{body}, make([]byte, 128<<10))
+	if e := file.finish(); err == nil {
+		err = e
+	}
 	if e := f.Close(); err == nil {
 		err = e
 	}

@@ -1,0 +1,75 @@
+package phases
+
+import (
+	"cmp"
+	"context"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/imrightguy/slipway/phases/build/version"
+	"github.com/imrightguy/slipway/phases/internal/gitremote"
+	"github.com/imrightguy/slipway/phases/internal/repo"
+	"github.com/imrightguy/slipway/phases/verify"
+	"github.com/imrightguy/slipway/pipeline"
+)
+
+// Finding is one thing that was looked at from outside: see package verify.
+type Finding = verify.Finding
+
+// Verify looks at a version from outside. done are what the version's steps have done, by their IDs, where there is a
+// journal of it; say, which may be nil, is told what is being looked at.
+func Verify(ctx context.Context, e *Endpoints, c *Config, r *Repository, v Version, done map[string]pipeline.Record, say func(string)) ([]Finding, error) {
+	git := c.Release.Git
+	form, err := repo.ParseTagForm(git.TagForm())
+	if err != nil {
+		return nil, err
+	}
+	page := c.Release.GitHub.Page()
+	w := verify.Release{
+		Version: v, Owner: c.Release.GitHub.Owner, Repo: c.Release.GitHub.Repo, BaseURL: c.Release.GitHub.BaseURL, Page: page,
+		Remote:    gitremote.Remote{URL: cmp.Or(git.Remote, page+".git"), KeyFile: git.KeyFile, KnownHosts: inside(r.Root(), git.KnownHosts)},
+		TagForm:   form,
+		MergeInto: git.MergeInto, Odd: c.Channels.Prerelease.Latest || c.Channels.OlderThanLatest.Latest,
+	}
+	if w.Tag, err = git.TagOf(v.String()); err != nil {
+		return nil, err
+	}
+	if c.Version.Source != version.Tag {
+		w.Source = c.Version.Source
+	}
+	if receipt := done[version.ID].Receipt; done["release/publish"].Receipt != nil && receipt != nil {
+		w.Commit = receipt["commit"]
+		w.Assets = map[string]verify.Content{}
+	}
+	for id, rec := range done {
+		if name, ok := strings.CutPrefix(id, "release/asset/"); ok && w.Assets != nil {
+			size, err := strconv.ParseInt(rec.Receipt["size"], 10, 64)
+			if err != nil {
+				return nil, err
+			}
+			w.Assets[name] = verify.Content{Size: size, SHA256: rec.Receipt["sha256"]}
+		}
+	}
+	for name, a := range c.AUR {
+		if v.Prerelease() && !c.Channels.Prerelease.AUR {
+			break
+		}
+		p := verify.Package{Name: name, Remote: gitremote.Remote{
+			URL: cmp.Or(a.Remote, "ssh://aur@aur.archlinux.org/"+name+".git"), KeyFile: a.KeyFile, KnownHosts: inside(r.Root(), a.KnownHosts),
+		}, Version: done["aur/push/"+name].Receipt["version"]}
+		w.AUR = append(w.AUR, p)
+	}
+	slices.SortFunc(w.AUR, func(a, b verify.Package) int { return strings.Compare(a.Name, b.Name) })
+	return verify.Look(ctx, e, w, say), nil
+}
+
+// inside is the path of a file of the repository; "" stays "".
+func inside(root, file string) string {
+	if file == "" {
+		return ""
+	}
+	return filepath.Join(root, filepath.FromSlash(path.Clean(file)))
+}

@@ -1,0 +1,277 @@
+package rollback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/imrightguy/slipway/phases/internal/hub"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+)
+
+// findings are what a look has seen. Faults are certain, and part of what is approved; notes may differ from time to
+// time.
+type findings struct{ faults, notes []string }
+
+func (f *findings) fault(format string, args ...any) {
+	f.faults = append(f.faults, fmt.Sprintf(format, args...))
+}
+
+func (f *findings) note(format string, args ...any) {
+	f.notes = append(f.notes, fmt.Sprintf(format, args...))
+}
+
+// conflict notes an error that says what stands in the way, and returns any other.
+func (f *findings) conflict(err error) error {
+	if err == nil || !errors.Is(err, pipeline.ErrConflict) {
+		return err
+	}
+	f.fault("%s", strings.TrimPrefix(err.Error(), pipeline.ErrConflict.Error()+": "))
+	return nil
+}
+
+// report makes evidence of findings. An error leaves it unknown unless a fault is certain.
+func report(ctx context.Context, ws *pipeline.Workspace, e gate.Evidence, f findings, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	switch {
+	case len(f.faults) > 0:
+		e.Verdict, e.Found, e.Summary = gate.Fail, strings.Join(f.faults, "; "), strings.Join(slices.Concat(f.faults, f.notes), "; ")
+	case err != nil:
+		e.Summary = err.Error()
+	default:
+		e.Verdict, e.Found, e.Summary = gate.Pass, e.Expected, strings.Join(append([]string{e.Expected}, f.notes...), "; ")
+	}
+	ws.Report(e)
+	return nil
+}
+
+// standing is the step rollback/standing.
+type standing struct {
+	*phase
+	spec pipeline.Spec
+}
+
+func (s standing) Spec() pipeline.Spec { return s.spec }
+
+// Run compares the remotes with the journal of the release.
+func (s standing) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+	o, f := s.o, findings{}
+	var expected []string
+	var errs []error
+	if o.GitHub || o.DeleteTag {
+		expected = append(expected, fmt.Sprintf("release %s on GitHub is the one with id %d", o.Facts.Tag, o.Facts.ReleaseID))
+		errs = append(errs, s.github(ctx, ws, &f))
+	}
+	if o.Git || o.Hold || o.DeleteTag {
+		if o.Facts.TagObject != "" {
+			expected = append(expected, fmt.Sprintf("tag %s is %s", o.Facts.Tag, o.Facts.TagObject))
+		}
+		if o.Git {
+			expected = append(expected, fmt.Sprintf("branch %s can do without the version commit %s", o.Branch.Name, o.Facts.Commit))
+		}
+		expected = append(expected, o.Branch.Remote.URL+" lets us push")
+		errs = append(errs, s.git(ctx, ws, &f))
+	}
+	e := gate.Evidence{Check: Standing, Expected: strings.Join(expected, "; ")}
+	if len(expected) == 0 {
+		e.Expected = "nothing but the AUR is rolled back"
+	}
+	return nil, report(ctx, ws, e, f, errors.Join(errs...))
+}
+
+func (s standing) github(ctx context.Context, ws *pipeline.Workspace, f *findings) error {
+	w, err := s.world(ws)
+	if err != nil {
+		return err
+	}
+	a, err := w.Access(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot look at %s: %w", s.o.page(), err)
+	}
+	if !a.Push {
+		f.fault("the token may not push to %s: it needs to write the repository's contents", a.FullName)
+		return nil
+	}
+	rel, gone, err := s.find(ctx, w)
+	switch {
+	case err != nil:
+		return f.conflict(err)
+	case gone:
+		f.note("the release is gone already")
+	case rel.Draft:
+		f.note("the release is withdrawn already")
+	case rel.Immutable:
+		f.note("the release is immutable: it stays public, with a notice")
+	}
+	if !gone && rel.Immutable && s.o.Delete {
+		_ = f.conflict(burns(rel))
+	}
+	if !gone && rel.Immutable && s.o.DeleteTag {
+		f.fault("release %s is immutable, and so is its tag: roll back without --delete-tag", rel.Tag)
+	}
+	return nil
+}
+
+func (s standing) git(ctx context.Context, ws *pipeline.Workspace, f *findings) error {
+	o := s.o
+	a, err := o.Branch.Access(ctx, ws)
+	if err != nil {
+		return err
+	}
+	if err := a.CanPush(ctx); err != nil {
+		return err
+	}
+	refs, err := a.Refs(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Facts.TagObject != "" {
+		switch now := refs[o.tagRef()].Hash; {
+		case now == "":
+			f.note("tag %s is gone", o.Facts.Tag)
+		case now != o.Facts.TagObject:
+			_ = f.conflict(o.otherTag(now))
+		case o.DeleteTag:
+			f.note("deleting tag %s: %s", o.Facts.Tag, caches)
+		}
+	}
+	if _, there := refs[o.Branch.Ref()]; !there {
+		f.fault("there is no branch %s", o.Branch.Name)
+		return nil
+	}
+	if !o.Git {
+		return nil
+	}
+	t, err := o.Branch.Look(ctx, ws)
+	if err != nil {
+		return err
+	}
+	files, err := o.revertible(t)
+	if err == nil && len(files) == 0 {
+		f.note("branch %s needs no revert: it does not have what the version commit changed", o.Branch.Name)
+	}
+	return f.conflict(err)
+}
+
+// older is the step rollback/older.
+type older struct {
+	*phase
+	spec pipeline.Spec
+}
+
+func (s older) Spec() pipeline.Spec { return s.spec }
+
+// Run looks at the older release as its users do.
+func (s older) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+	e := gate.Evidence{Check: Older, Expected: "release " + s.o.OlderTag + " is public, no prerelease, and everybody can download every asset, with the bytes that its SHA256SUMS names where it has one", Subjects: map[string]string{}}
+	f := findings{}
+	err := s.look(ctx, ws, &f, e.Subjects)
+	return nil, report(ctx, ws, e, f, err)
+}
+
+// maxSums bounds a file of checksums, in bytes.
+const maxSums = 1 << 20
+
+func (s older) look(ctx context.Context, ws *pipeline.Workspace, f *findings, digests map[string]string) error {
+	w, err := s.world(ws)
+	if err != nil {
+		return err
+	}
+	rel, err := w.ByTag(ctx, s.o.OlderTag)
+	if errors.Is(err, hub.ErrNotFound) {
+		f.fault("there is no public release %s: name another version with --to", s.o.OlderTag)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot look at release %s: %w", s.o.OlderTag, err)
+	}
+	if rel.Prerelease {
+		f.fault("release %s is a prerelease, which cannot be the latest: name another version with --to", s.o.OlderTag)
+	}
+	list, err := w.ListAssets(ctx, rel.ID)
+	if err != nil {
+		return fmt.Errorf("cannot look at the assets of release %s: %w", s.o.OlderTag, err)
+	}
+	sums, err := s.sums(ctx, w, f, list)
+	if err != nil {
+		return err
+	}
+	var all, before int64
+	for _, a := range list {
+		all += a.Size
+	}
+	for _, a := range list {
+		want, named := sums[a.Name]
+		switch {
+		case a.State != hub.Uploaded:
+			f.fault("%s was never uploaded as a whole", a.Name)
+			continue
+		case named && a.Digest != "" && want != a.Digest:
+			f.fault("%s has SHA-256 %s, SHA256SUMS says %s", a.Name, a.Digest, want)
+			continue
+		case !named:
+			want = a.Digest
+		}
+		delete(sums, a.Name)
+		if want == "" {
+			f.note("nobody says what the bytes of %s should be", a.Name)
+			continue
+		}
+		_, err := w.DownloadPublic(ctx, a.URL, hub.Content{Size: a.Size, SHA256: want}, func(n int64) { ws.Tick(before+n, all) })
+		before += a.Size
+		switch {
+		case errors.Is(err, hub.ErrMismatch), errors.Is(err, hub.ErrNotFound):
+			f.fault("%s: %v", a.Name, err)
+		case err != nil:
+			return fmt.Errorf("cannot download %s: %w", a.Name, err)
+		default:
+			digests[a.Name] = want
+		}
+	}
+	for name := range sums {
+		f.fault("SHA256SUMS names %s, which is not there", name)
+	}
+	slices.Sort(f.faults)
+	if len(list) == 0 {
+		f.note("release %s has no assets", s.o.OlderTag)
+	}
+	return nil
+}
+
+var sumLine = regexp.MustCompile(`^([0-9a-f]{64}) [ *](.+)$`)
+
+// sums reads the release's file of checksums (sha256sum(1)), where it has one: SHA-256 by name.
+func (s older) sums(ctx context.Context, w world, f *findings, list []hub.Asset) (map[string]string, error) {
+	out := map[string]string{}
+	i := slices.IndexFunc(list, func(a hub.Asset) bool { return a.Name == "SHA256SUMS" })
+	if i < 0 {
+		return out, nil
+	}
+	b, err := w.ReadPublic(ctx, list[i].URL, maxSums)
+	if errors.Is(err, hub.ErrNotFound) {
+		f.fault("SHA256SUMS: %v", err)
+		return out, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read SHA256SUMS of %s: %w", s.o.OlderTag, err)
+	}
+	return parseSums(b), nil
+}
+
+// parseSums reads the lines of sha256sum(1); others are left out.
+func parseSums(b []byte) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		if m := sumLine.FindStringSubmatch(strings.TrimRight(line, "\r\n")); m != nil {
+			out[path.Base(m[2])] = m[1]
+		}
+	}
+	return out
+}

@@ -1,0 +1,309 @@
+// Package rollback is the phase that takes a published version back from its users, level by level, forward only:
+// pacman does not go back by itself, a tag that others have fetched is never moved, and no branch is forced.
+//
+//	rollback/standing    the remotes still show what the release's journal says it did
+//	rollback/older       the older release is public, with the bytes that its checksums name
+//	gate/rollback
+//	rollback/withdraw    github: back to a draft; where that cannot be, a prerelease with a notice
+//	rollback/latest      github: the latest release is the older one
+//	rollback/delete      github, only when asked for: the withdrawn release is deleted
+//	rollback/revert      git: the files that the version commit changed are as before, in a commit of its own
+//	rollback/tag         git, only when asked for: the tag is deleted
+//	rollback/hold        hold: nothing publishes the version again
+//	rollback/outcome     all of it read back
+//	proof/rollback
+//
+// Steps of the AUR's level come before the gate and right behind it ([Options].Before and First). Each step that cannot
+// be taken back needs the one before it. Users are moved first, the record is put right afterwards.
+package rollback
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/imrightguy/slipway/phases/internal/endpoint"
+	"github.com/imrightguy/slipway/phases/internal/hold"
+	"github.com/imrightguy/slipway/phases/internal/hub"
+	"github.com/imrightguy/slipway/phases/internal/mainline"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+)
+
+// Name is the phase's name.
+const Name = "rollback"
+
+// The levels, in the order in which they are taken.
+const (
+	AUR    = "aur"
+	GitHub = "github"
+	Git    = "git"
+	Hold   = "hold"
+)
+
+// Levels lists them.
+var Levels = []string{AUR, GitHub, Git, Hold}
+
+// The steps, and what those that look report.
+const (
+	StandingID = "rollback/standing"
+	OlderID    = "rollback/older"
+	GateID     = "gate/rollback"
+	WithdrawID = "rollback/withdraw"
+	LatestID   = "rollback/latest"
+	DeleteID   = "rollback/delete"
+	RevertID   = "rollback/revert"
+	TagID      = "rollback/tag"
+	HoldID     = "rollback/hold"
+	OutcomeID  = "rollback/outcome"
+	ProofID    = "proof/rollback"
+
+	Standing  = "standing"          // of StandingID
+	Older     = "older"             // of OlderID
+	Withdrawn = "release-withdrawn" // this and those below of OutcomeID
+	Latest    = "latest-older"
+	Reverted  = "reverted"
+	Untagged  = "tag-deleted"
+	Held      = "held"
+
+	GateTitle  = "Rollback"
+	ProofTitle = "Rolled Back"
+)
+
+// Facts are what the journal of the release says it did. Empty ones: it did not.
+type Facts struct {
+	Run       string // the release's run: its marker
+	ReleaseID int64  // on GitHub
+	Latest    bool   // it became the latest release
+	Tag       string // the tag's name
+	TagObject string // hexadecimal
+	TagOurs   bool   // the release made the tag; otherwise people did
+	Commit    string // the version commit
+	Merged    bool   // into the branch, or perhaps
+}
+
+// Options say what is rolled back, and how.
+type Options struct {
+	Version string // that is rolled back
+	Older   string // that users are brought back to; empty: none
+	Facts   Facts
+	// Owner, Repo and BaseURL say where on GitHub.
+	Owner, Repo, BaseURL string
+	OlderTag             string
+	Branch               mainline.Branch // that the release was merged into; no Name: none
+	GitHub, Git, Hold    bool            // levels
+	Delete, DeleteTag    bool
+	Reason               string            // of the hold and the notice
+	Asked                map[string]string // what was asked for, to stand in the plan
+	// Before are steps of the AUR's level that come before the gate, First those right behind it.
+	Before, First []pipeline.Step
+	// Gate makes gate/rollback as release.yaml has it, given the checks that are reported.
+	Gate func(checks []string) (gate.Gate, error)
+	// Approval finds the approval of the gate, to stand in the hold; nil, or false: there is none.
+	Approval func() (gate.Statement, bool)
+}
+
+// New returns the phase.
+func New(o Options) (pipeline.Phase, error) {
+	switch {
+	case o.Gate == nil:
+		return nil, errors.New("there is no gate before the rollback")
+	case !o.GitHub && !o.Git && !o.Hold && len(o.First) == 0:
+		return nil, errors.New("there is nothing to roll back")
+	case o.GitHub && (o.Facts.ReleaseID == 0 || o.Facts.Run == "" || o.Facts.Tag == ""):
+		return nil, errors.New("nobody says which release is withdrawn")
+	case (o.Git || o.Hold) && o.Branch.Name == "":
+		return nil, errors.New("nobody says on which branch")
+	case o.Delete && !o.GitHub:
+		return nil, errors.New("a release that is not withdrawn is not deleted: add level github")
+	case o.DeleteTag && o.Facts.TagObject == "":
+		return nil, errors.New("the release has no tag to delete")
+	case o.DeleteTag && !o.Facts.TagOurs:
+		return nil, fmt.Errorf("tag %s was made by people, not by the release: they delete it, with git push --delete", o.Facts.Tag)
+	case o.Hold && hold.CheckReason(o.Reason) != nil:
+		return nil, hold.CheckReason(o.Reason)
+	}
+	return &phase{o}, nil
+}
+
+type phase struct{ o Options }
+
+var _ pipeline.Phase = (*phase)(nil)
+
+// Name is the phase's name.
+func (*phase) Name() string { return Name }
+
+// Plan lists the steps in the order of the package comment.
+func (p *phase) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error) {
+	o := p.o
+	steps := []pipeline.Step{standing{p, p.spec(StandingID, nil, o.Asked, Standing)}}
+	if o.GitHub && o.OlderTag != "" {
+		steps = append(steps, older{p, p.spec(OlderID, nil, map[string]string{"tag": o.OlderTag}, Older)})
+	}
+	steps = append(steps, o.Before...)
+	var looked, checks []string
+	for _, s := range steps {
+		if sp := s.Spec(); len(sp.Checks) > 0 {
+			looked, checks = append(looked, sp.ID), append(checks, sp.Checks...)
+		}
+	}
+	slices.Sort(checks)
+	g, err := o.Gate(slices.Compact(checks))
+	if err != nil {
+		return nil, err
+	}
+	g.ID = GateID
+	steps = append(steps, pipeline.NewGate(g, looked...))
+	steps = append(steps, o.First...)
+	last, proofNeeds := GateID, []string(nil)
+	var criteria []string
+	for _, s := range o.First {
+		sp := s.Spec()
+		if sp.Effect == pipeline.Permanent {
+			last = sp.ID
+		} else if len(sp.Checks) > 0 {
+			proofNeeds, criteria = append(proofNeeds, sp.ID), append(criteria, sp.Checks...)
+		}
+	}
+	var outcome []string
+	add := func(make func(pipeline.Spec) pipeline.Step, id string, params map[string]string, target, check string) {
+		sp := p.spec(id, unique(GateID, last), params)
+		sp.Effect, sp.Target = pipeline.Permanent, target
+		steps, last = append(steps, make(sp)), id
+		if check != "" && !slices.Contains(outcome, check) {
+			outcome = append(outcome, check)
+		}
+	}
+	hubTarget := func(tag string) string { return o.page() + " release " + tag }
+	if o.GitHub {
+		add(func(sp pipeline.Spec) pipeline.Step { return withdraw{p, sp} }, WithdrawID, map[string]string{"notice": o.notice()}, hubTarget(o.Facts.Tag), Withdrawn)
+		if o.Facts.Latest && o.OlderTag != "" {
+			add(func(sp pipeline.Spec) pipeline.Step { return latest{p, sp} }, LatestID, map[string]string{"tag": o.OlderTag}, o.page()+" latest release "+o.OlderTag, Latest)
+		}
+		if o.Delete {
+			add(func(sp pipeline.Spec) pipeline.Step { return remove{p, sp} }, DeleteID, nil, hubTarget(o.Facts.Tag), Withdrawn)
+		}
+	}
+	if o.Git {
+		add(func(sp pipeline.Spec) pipeline.Step { return revert{p, sp} }, RevertID, o.Branch.Params(), o.Branch.Target(), Reverted)
+	}
+	if o.DeleteTag {
+		add(func(sp pipeline.Spec) pipeline.Step { return untag{p, sp} }, TagID, map[string]string{"object": o.Facts.TagObject}, o.Branch.Remote.URL+" refs/tags/"+o.Facts.Tag, Untagged)
+	}
+	if o.Hold {
+		steps = append(steps, hold.Set(hold.Options{ID: HoldID, Branch: o.Branch, Version: o.Version, Reason: o.Reason, Approval: o.Approval}, unique(GateID, last)...))
+		last, outcome = HoldID, append(outcome, Held)
+	}
+	if len(outcome) > 0 {
+		steps = append(steps, outcomeStep{p, p.spec(OutcomeID, []string{last}, nil, outcome...)})
+		proofNeeds, criteria = append(proofNeeds, OutcomeID), append(criteria, outcome...)
+	}
+	proof := gate.Gate{ID: ProofID, Title: ProofTitle}
+	slices.Sort(criteria)
+	for _, c := range slices.Compact(criteria) {
+		title := proofTitles[c]
+		if title == "" {
+			title = c
+		}
+		proof.Criteria = append(proof.Criteria, gate.Criterion{Title: title, Check: c})
+	}
+	if len(proofNeeds) == 0 {
+		return nil, errors.New("nothing would show that the rollback worked")
+	}
+	return append(steps, pipeline.NewGate(proof, proofNeeds...)), nil
+}
+
+// proofTitles are what people read.
+var proofTitles = map[string]string{
+	Withdrawn: "Nobody is offered the release any more", Latest: "The latest release is the older one, or a newer one",
+	Reverted: "The branch no longer says the version", Untagged: "The tag is gone", Held: "Nothing publishes the version again",
+}
+
+func unique(ids ...string) []string {
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// spec is what all steps have. The facts stand in each: a plan says which things it is about.
+func (p *phase) spec(id string, needs []string, params map[string]string, checks ...string) pipeline.Spec {
+	f, all := p.o.Facts, map[string]string{"rolls back": p.o.Version, "to": p.o.Older}
+	if p.o.GitHub || p.o.DeleteTag {
+		all["repository"] = p.o.page()
+	}
+	if f.ReleaseID != 0 {
+		all["release"] = strconv.FormatInt(f.ReleaseID, 10)
+	}
+	for k, v := range map[string]string{"run": f.Run, "release tag": f.Tag, "tag object": f.TagObject, "commit": f.Commit} {
+		if v != "" {
+			all[k] = v
+		}
+	}
+	maps.Copy(all, params)
+	return pipeline.Spec{ID: id, Needs: needs, Params: all, Checks: checks}
+}
+
+// page is the repository on GitHub, as plans name it.
+func (o *Options) page() string {
+	host := "github.com"
+	if o.BaseURL != "" {
+		host = strings.TrimPrefix(strings.SplitN(strings.TrimPrefix(o.BaseURL, "https://"), "/", 2)[0], "api.")
+	}
+	return host + "/" + o.Owner + "/" + o.Repo
+}
+
+// notice is what stands above the notes of a release that cannot be a draft again.
+func (o *Options) notice() string {
+	text := "> [!CAUTION]\n> " + o.Version + " has been withdrawn"
+	if o.Older != "" {
+		text += ": use " + o.Older
+	}
+	text += "."
+	if o.Reason != "" {
+		text += " " + strings.Map(func(r rune) rune {
+			if strings.ContainsRune("<>[]`*_\\|&@#\t", r) {
+				return ' '
+			}
+			return r
+		}, o.Reason)
+	}
+	return text
+}
+
+// world is what a step acts with at GitHub.
+type world struct {
+	*hub.Client
+	marker string // of the release's own run
+}
+
+func (p *phase) world(ws *pipeline.Workspace) (world, error) {
+	e, err := endpoint.Of(ws)
+	if err != nil {
+		return world{}, err
+	}
+	c, err := e.Hub(p.o.Owner, p.o.Repo, p.o.BaseURL)
+	return world{c, hub.Marker(p.o.Facts.Run)}, err
+}
+
+// find looks for the release by its id; gone where there is none. One that is not ours is a conflict.
+func (p *phase) find(ctx context.Context, w world) (rel hub.Release, gone bool, err error) {
+	rel, err = w.Release(ctx, p.o.Facts.ReleaseID)
+	if errors.Is(err, hub.ErrNotFound) {
+		// GitHub says that too of a draft where the token may not push.
+		a, err := w.Access(ctx)
+		if err == nil && !a.Push {
+			err = fmt.Errorf("the token may not push to %s, and so sees no drafts: %w", a.FullName, hub.ErrForbidden)
+		}
+		return rel, err == nil, err
+	}
+	if err != nil {
+		return rel, false, fmt.Errorf("cannot look at release %s: %w", p.o.Facts.Tag, err)
+	}
+	if rel.Tag != p.o.Facts.Tag || !rel.Bears(w.marker) {
+		return rel, false, &hub.ConflictError{What: "release " + p.o.Facts.Tag + " has lost the marker or the tag that its journal gave it: somebody has made another one of it", IDs: []int64{rel.ID}}
+	}
+	return rel, false, nil
+}
