@@ -14,6 +14,7 @@ import (
 	"github.com/imrightguy/slipway/phases/aur/remote"
 	"github.com/imrightguy/slipway/phases/build"
 	"github.com/imrightguy/slipway/phases/internal/channel"
+	"github.com/imrightguy/slipway/phases/internal/gitsign"
 	"github.com/imrightguy/slipway/phases/internal/rehearsed"
 	"github.com/imrightguy/slipway/phases/internal/repo"
 	"github.com/imrightguy/slipway/phases/internal/version"
@@ -249,6 +250,19 @@ func (v *validation) outward() {
 		return
 	}
 	v.add(c.Release.Validate())
+	if s := c.Sign; s != nil {
+		key := gitsign.Key{Format: s.Format, Key: s.Key, KeyFile: s.KeyFile, Passphrase: s.Passphrase}
+		if err := key.Validate(); err != nil {
+			v.bad("sign", "", "%v", err)
+		}
+	}
+	page := c.Release.GitHub.Page() + "/"
+	for i, p := range c.Packages {
+		host, _, _ := strings.Cut(strings.TrimPrefix(page, "https://"), "/")
+		if published := p.Format == build.FormatAUR && has(c.AUR, p.Name); published && strings.HasPrefix(p.URL, "https://"+host+"/") && !strings.HasPrefix(p.URL, page) {
+			v.bad(fmt.Sprintf("packages[%d].url", i), "", "it is not in %s, where the release is published", page)
+		}
+	}
 	if len(c.AUR) == 0 && c.Gates.AUR != nil {
 		v.bad("gates.aur", "add aur, or leave it out", "there is no AUR phase")
 	}

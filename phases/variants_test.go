@@ -21,6 +21,7 @@ import (
 	"github.com/imrightguy/slipway/phases/internal/approval"
 	"github.com/imrightguy/slipway/phases/internal/archive"
 	"github.com/imrightguy/slipway/phases/internal/fixture"
+	"github.com/imrightguy/slipway/phases/internal/makepkg"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
 	"github.com/imrightguy/slipway/pipeline/journal"
@@ -52,6 +53,7 @@ type started struct {
 	plan    *pipeline.Plan
 	o       pipeline.Options
 	stage   phases.RehearsalOptions
+	twins   *phases.Rehearsal
 	arrived func() // looks at the world's twins, where there are some
 }
 
@@ -271,7 +273,7 @@ func (r *started) world(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	r.o.Endpoints = w.Endpoints(r.plan.Digest)
+	r.twins, r.o.Endpoints = w, w.Endpoints(r.plan.Digest)
 	r.arrived = func() {
 		s, err := r.plan.Survey(r.o)
 		if err != nil {
@@ -310,6 +312,60 @@ func (r *started) run(ctx context.Context) (*pipeline.Survey, error) {
 	err := r.plan.Run(ctx, r.o)
 	s, serr := r.plan.Survey(r.o)
 	return s, errors.Join(err, serr)
+}
+
+// clone builds the AUR package out of a fresh clone of what was pushed and of what was published, and installs it.
+func (r *started) clone(t *testing.T) {
+	t.Helper()
+	if !fixtureTools(t, append(makepkg.BuildTools, makepkg.InstallTools...)...) {
+		return
+	}
+	const name = "cloudtolocalllm-desktop"
+	dir, sources, made := filepath.Join(t.TempDir(), name), t.TempDir(), t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "git", "clone", "-q", filepath.Join(r.stage.Dir, "aur", name+".git"), dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "PKGBUILD"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range r.twins.World().GitHub.History("imrightguy", "CloudToLocalLLM").Last().Releases[0].Assets {
+		if strings.Contains(string(text), a.SHA256) {
+			b, err := os.ReadFile(r.o.Dirs.Path(a.Name))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(sources, a.Name), b, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := makepkg.Build(t.Context(), makepkg.Options{Dir: dir, SrcDest: sources, PkgDest: made}); err != nil {
+		t.Fatal(err)
+	}
+	packages, err := filepath.Glob(filepath.Join(made, "*.pkg.tar*"))
+	if err != nil || len(packages) != 1 {
+		t.Fatalf("made %q: %v", packages, err)
+	}
+	report, err := makepkg.InstallRemove(t.Context(), packages[0])
+	if err != nil || !report.Clean() || report.Version != fixture.Version+"-1" {
+		t.Errorf("%+v: %v", report, err)
+	}
+}
+
+// fixtureTools reports whether programs are there; in CI they have to be.
+func fixtureTools(t *testing.T, tools ...string) bool {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("%s is missing", tool)
+			}
+			t.Logf("%s is missing", tool)
+			return false
+		}
+	}
+	return true
 }
 
 // sign records what somebody signs with a role's key.
@@ -389,6 +445,7 @@ func (r *started) passes(t *testing.T, dir string, o fixture.Options) {
 		t.Fatal(err)
 	}
 	r.arrived()
+	r.clone(t)
 	count := 0
 	for id, g := range gates(s) {
 		if g.Verdict != gate.Pass || g.By == "" && !strings.HasPrefix(id, "proof/") {

@@ -33,11 +33,13 @@ func (m Map) Endpoints() *Endpoints {
 			if !ok {
 				return gitremote.Access{}, fmt.Errorf("cannot reach %s: the rehearsal has no twin of it", r.URL)
 			}
-			r = gitremote.Remote{URL: url, KnownHosts: m.KnownHosts, KeyFile: "KEY"}
-			return gitremote.Open(ctx, r, gitremote.Options{
+			twin := gitremote.Remote{URL: url, KnownHosts: m.KnownHosts, KeyFile: "KEY"}
+			a, err := gitremote.Open(ctx, twin, gitremote.Options{
 				Token:  func() (string, string, error) { return "x-access-token", m.Token, nil },
 				Getenv: m.getenv,
 			})
+			a.Name = r.URL
+			return a, err
 		},
 		Signer: func(ctx context.Context, s Signing) (gitremote.Signer, error) {
 			file, ok := m.Signing[s.Format]

@@ -15,7 +15,7 @@ func (a Access) Dial(ctx context.Context) (*ssh.Client, error) {
 		return nil, err
 	}
 	if p.scheme != "ssh" {
-		return nil, fmt.Errorf("cannot open a connection to %s: it is not reached over ssh", a.URL)
+		return nil, fmt.Errorf("cannot open a connection to %s: it is not reached over ssh", a.shown())
 	}
 	return a.connect(ctx, p)
 }

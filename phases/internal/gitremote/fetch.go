@@ -118,7 +118,7 @@ func (a Access) Get(ctx context.Context, s storage.Storer, w Wanted) error {
 	for _, name := range w.Refs {
 		hash, ok := c.adv.References[name]
 		if !ok || hash.IsZero() {
-			return fmt.Errorf("%s has no %s: %w", a.URL, name, plumbing.ErrReferenceNotFound)
+			return fmt.Errorf("%s has no %s: %w", a.shown(), name, plumbing.ErrReferenceNotFound)
 		}
 		set = append(set, plumbing.NewHashReference(plumbing.ReferenceName(name), hash))
 		if s.HasEncodedObject(hash) != nil && !slices.Contains(want, hash) {
@@ -127,7 +127,7 @@ func (a Access) Get(ctx context.Context, s storage.Storer, w Wanted) error {
 	}
 	if len(want) > 0 {
 		if err := c.fetch(s, want, w); err != nil {
-			return fmt.Errorf("cannot fetch from %s: %w", a.URL, c.watch.explain(err))
+			return fmt.Errorf("cannot fetch from %s: %w", a.shown(), c.watch.explain(err))
 		}
 	}
 	for _, ref := range set {

@@ -10,6 +10,7 @@
 package gitremote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,11 +42,15 @@ type Access struct {
 	URL      string               // what is dialled: the remote's, or where its twin listens
 	Auth     transport.AuthMethod // nil: none
 	Identity string               // as whom: a public key's fingerprint, or where the token came from; never a secret
+	Name     string               // what messages call the remote, where that is not the URL
 
 	http http.RoundTripper
 	dial time.Duration
 	idle time.Duration
 }
+
+// shown is what messages call the remote.
+func (a Access) shown() string { return cmp.Or(a.Name, a.URL) }
 
 // Signer signs git objects: it returns the armored signature of the object's bytes as they are without one.
 type Signer interface {

@@ -44,9 +44,9 @@ func (a Access) Push(ctx context.Context, s storage.Storer, from plumbing.Hash, 
 	case now == from:
 		return nil, nil
 	case now != old:
-		return nil, moved(a.URL, ref, now, old)
+		return nil, moved(a.shown(), ref, now, old)
 	case !old.IsZero() && !contains(s, from, old):
-		return nil, fmt.Errorf("cannot push to %s: %w: %s does not follow %s", a.URL, ErrNotFastForward, from, old)
+		return nil, fmt.Errorf("cannot push to %s: %w: %s does not follow %s", a.shown(), ErrNotFastForward, from, old)
 	}
 	var have []plumbing.Hash
 	for _, hash := range c.adv.References {
@@ -54,11 +54,11 @@ func (a Access) Push(ctx context.Context, s storage.Storer, from plumbing.Hash, 
 	}
 	send, err := missing(s, from, have)
 	if err != nil {
-		return nil, fmt.Errorf("cannot push to %s: %w", a.URL, err)
+		return nil, fmt.Errorf("cannot push to %s: %w", a.shown(), err)
 	}
 	pack, size, err := spool(s, send)
 	if err != nil {
-		return nil, fmt.Errorf("cannot push to %s: %w", a.URL, err)
+		return nil, fmt.Errorf("cannot push to %s: %w", a.shown(), err)
 	}
 	defer os.Remove(pack.Name())
 	defer pack.Close()
@@ -81,9 +81,9 @@ func (a Access) Delete(ctx context.Context, ref string, old plumbing.Hash) error
 	case now.IsZero():
 		return nil
 	case now != old:
-		return fmt.Errorf("cannot delete %s at %s: %w: it is %s, not %s", ref, a.URL, ErrExists, now, old)
+		return fmt.Errorf("cannot delete %s at %s: %w: it is %s, not %s", ref, a.shown(), ErrExists, now, old)
 	case !c.adv.Capabilities.Supports(capability.DeleteRefs):
-		return fmt.Errorf("cannot delete %s at %s: %w", ref, a.URL, &RefusedError{[]string{"it lets nobody delete branches and tags"}})
+		return fmt.Errorf("cannot delete %s at %s: %w", ref, a.shown(), &RefusedError{[]string{"it lets nobody delete branches and tags"}})
 	}
 	_, err = a.update(ctx, c, packp.Command{Name: plumbing.ReferenceName(ref), Old: old}, nil, 0)
 	if errors.Is(err, ErrLost) || err == nil {
@@ -111,7 +111,7 @@ func (a Access) update(ctx context.Context, c *conversation, command packp.Comma
 	u.Commands = []*packp.Command{&command}
 	has := c.adv.Capabilities.Supports
 	if !has(capability.ReportStatus) {
-		return nil, fmt.Errorf("cannot push to %s: its git does not say what became of a push", a.URL)
+		return nil, fmt.Errorf("cannot push to %s: its git does not say what became of a push", a.shown())
 	}
 	caps := []capability.Capability{capability.ReportStatus}
 	if has(capability.Sideband64k) {
@@ -127,7 +127,7 @@ func (a Access) update(ctx context.Context, c *conversation, command packp.Comma
 	}
 	var b bytes.Buffer
 	if err := u.Encode(&b); err != nil {
-		return nil, fmt.Errorf("cannot push to %s: %w", a.URL, err)
+		return nil, fmt.Errorf("cannot push to %s: %w", a.shown(), err)
 	}
 	size += int64(b.Len())
 	request := io.Reader(&b)
@@ -141,14 +141,14 @@ func (a Access) update(ctx context.Context, c *conversation, command packp.Comma
 	var sure *definite
 	switch {
 	case errors.As(err, &sure):
-		return messages, fmt.Errorf("cannot push to %s: %w", a.URL, sure.error)
+		return messages, fmt.Errorf("cannot push to %s: %w", a.shown(), sure.error)
 	case err != nil:
 		if len(messages) > 0 {
 			err = fmt.Errorf("%w (%s)", err, strings.Join(messages, "; "))
 		}
-		return messages, fmt.Errorf("cannot push to %s: %w: %w", a.URL, ErrLost, err)
+		return messages, fmt.Errorf("cannot push to %s: %w: %w", a.shown(), ErrLost, err)
 	case report.UnpackStatus != "ok":
-		return messages, fmt.Errorf("cannot push to %s: %w", a.URL, &RefusedError{append(messages, "it could not take the objects: "+printable(report.UnpackStatus))})
+		return messages, fmt.Errorf("cannot push to %s: %w", a.shown(), &RefusedError{append(messages, "it could not take the objects: "+printable(report.UnpackStatus))})
 	}
 	for _, status := range report.CommandStatuses {
 		if status.ReferenceName != command.Name || status.Status == "ok" {
@@ -156,9 +156,9 @@ func (a Access) update(ctx context.Context, c *conversation, command packp.Comma
 		}
 		// The remote compared the ref with what it was when we looked; another one may have been quicker.
 		if refs, err := a.Refs(ctx); err == nil && refs[string(command.Name)].Hash != hex(command.Old) {
-			return messages, moved(a.URL, string(command.Name), plumbing.NewHash(refs[string(command.Name)].Hash), command.Old)
+			return messages, moved(a.shown(), string(command.Name), plumbing.NewHash(refs[string(command.Name)].Hash), command.Old)
 		}
-		return messages, fmt.Errorf("cannot push to %s: %w", a.URL, &RefusedError{append(messages, fmt.Sprintf("%s: %s", command.Name, printable(status.Status)))})
+		return messages, fmt.Errorf("cannot push to %s: %w", a.shown(), &RefusedError{append(messages, fmt.Sprintf("%s: %s", command.Name, printable(status.Status)))})
 	}
 	return messages, nil
 }

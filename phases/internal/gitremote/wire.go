@@ -107,7 +107,7 @@ func (a Access) begin(ctx context.Context, service string) (*conversation, error
 	if err != nil {
 		err = c.watch.explain(err)
 		c.watch.stop()
-		return nil, fmt.Errorf("cannot reach %s: %w", a.URL, err)
+		return nil, fmt.Errorf("cannot reach %s: %w", a.shown(), err)
 	}
 	return c, nil
 }
