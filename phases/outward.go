@@ -15,6 +15,8 @@ import (
 	"github.com/imrightguy/slipway/phases/build"
 	"github.com/imrightguy/slipway/phases/internal/channel"
 	"github.com/imrightguy/slipway/phases/internal/gitsign"
+	"github.com/imrightguy/slipway/phases/internal/hold"
+	"github.com/imrightguy/slipway/phases/internal/mainline"
 	"github.com/imrightguy/slipway/phases/internal/rehearsed"
 	"github.com/imrightguy/slipway/phases/internal/repo"
 	"github.com/imrightguy/slipway/phases/internal/version"
@@ -69,12 +71,43 @@ func (p releasePhase) Plan(ctx context.Context, env *pipeline.Env) ([]pipeline.S
 	if kinds := p.c.rehearsals(); len(kinds) > 0 {
 		steps = append(steps, rehearsed.Step(kinds, build.GateID))
 	}
+	main := p.c.mainline(p.repoDir, *env)
+	if main.Name != "" {
+		steps = append(steps, hold.Step(hold.CheckID, main, env.Version, build.GateID))
+	}
 	phase, err := release.New(*p.c.Release, o)
 	if err != nil {
 		return nil, err
 	}
 	rest, err := phase.Plan(ctx, env)
+	for i, s := range rest {
+		if id := s.Spec().ID; id == github.PublishID && main.Name != "" {
+			rest[i] = unheld{s, main, env.Version}
+		}
+	}
 	return append(steps, rest...), err
+}
+
+// unheld is a step that looks for a hold right before it acts.
+type unheld struct {
+	pipeline.Step
+	main    mainline.Branch
+	version string
+}
+
+var _ pipeline.Prober = unheld{}
+
+// Probe is the step's own.
+func (s unheld) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+	return s.Step.(pipeline.Prober).Probe(ctx, ws)
+}
+
+// Run refuses while the version is held.
+func (s unheld) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+	if err := hold.Refuse(ctx, ws, s.main, s.version); err != nil {
+		return nil, err
+	}
+	return s.Step.Run(ctx, ws)
 }
 
 // options are what the build phase and the tags decide about the phase.
@@ -116,8 +149,11 @@ func (p releasePhase) options(ctx context.Context, env *pipeline.Env) (o release
 	if kinds := p.c.rehearsals(); len(kinds) > 0 {
 		o.Needs, o.Checks = append(o.Needs, rehearsed.StepID), append(o.Checks, kinds...)
 	}
+	o.Gate = assemble(p.c.Gates.Release, Release, release.GateTitle, slices.Clone(o.Checks))
+	if p.c.Release.Git.MergeInto != "" {
+		o.Needs, o.Checks = append(o.Needs, hold.CheckID), append(o.Checks, hold.Check)
+	}
 	o.Needs = append(o.Needs, build.GateID)
-	o.Gate = assemble(p.c.Gates.Release, Release, release.GateTitle, o.Checks)
 	return o, nil
 }
 
@@ -287,7 +323,7 @@ func aurChecks() []string {
 
 // releaseChecks are the names of all checks that the release phase reports before its gate.
 func releaseChecks() []string {
-	return append([]string{notes.Check, gitflow.CheckGit, github.Ready, github.Assets}, rehearsed.Kinds...)
+	return append([]string{hold.Check, notes.Check, gitflow.CheckGit, github.Ready, github.Assets}, rehearsed.Kinds...)
 }
 
 func has[V any](m map[string]V, key string) bool { _, ok := m[key]; return ok }

@@ -37,8 +37,8 @@ func (s outcomeStep) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.
 			continue
 		}
 		f := findings{}
-		err := l.look(ctx, ws, &f)
-		if err := report(ctx, ws, gate.Evidence{Check: l.check, Expected: l.expected}, f, f.conflict(err)); err != nil {
+		err := f.conflict(l.look(ctx, ws, &f))
+		if err := report(ctx, ws, gate.Evidence{Check: l.check, Expected: l.expected}, f, err); err != nil {
 			return nil, err
 		}
 	}

@@ -83,7 +83,6 @@ type Facts struct {
 	TagObject string // hexadecimal
 	TagOurs   bool   // the release made the tag; otherwise people did
 	Commit    string // the version commit
-	Merged    bool   // into the branch, or perhaps
 }
 
 // Options say what is rolled back, and how.

@@ -1,0 +1,313 @@
+package phases
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/imrightguy/slipway/phases/build"
+	"github.com/imrightguy/slipway/phases/internal/gitremote"
+	"github.com/imrightguy/slipway/phases/internal/hold"
+	"github.com/imrightguy/slipway/phases/internal/mainline"
+	"github.com/imrightguy/slipway/phases/internal/repo"
+	"github.com/imrightguy/slipway/phases/rollback"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+)
+
+// RollbackPhase is the name of the phase that a rollback of a published version is.
+const RollbackPhase = rollback.Name
+
+// RollbackLevels lists what a rollback can take back, in the order in which it does.
+var RollbackLevels = rollback.Levels
+
+// RollbackOptions say what a rollback is asked for.
+type RollbackOptions struct {
+	To        string   // the version that users are brought back to; empty: the newest version tag older than it, without prereleases
+	Levels    []string // nil: all that the release has reached
+	Epoch     bool     // of AUR packages: raise the epoch
+	Delete    bool     // the withdrawn release on GitHub
+	DeleteTag bool
+	Reason    string // empty: a sentence that names the versions
+}
+
+// Rollback is the rollback of a published version, planned.
+type Rollback struct {
+	Env     pipeline.Env
+	Phase   pipeline.Phase
+	To      string // "" where there is no older version
+	Page    string // of that version's release, for people
+	Levels  []string
+	LeftOut []string // a sentence for each level that is not planned
+}
+
+// NewRollback plans the rollback of a release, of which c is the configuration and released what its journal says.
+// Approval finds the approval of gate/rollback for the hold; nil for none.
+func NewRollback(ctx context.Context, c *Config, r *Repository, released *Released, o RollbackOptions, approval func() (gate.Statement, bool)) (*Rollback, error) {
+	if c.Release == nil || released.Plan == nil {
+		return nil, errors.New("there is no release to roll back: release.yaml publishes nothing")
+	}
+	env := released.Plan.Env
+	out := &Rollback{Env: env}
+	older, tag, err := olderThan(c, r, env.Version, o.To)
+	if err != nil {
+		return nil, err
+	}
+	if older != nil {
+		out.To, out.Page = older.Release(), c.Release.GitHub.Page()+"/releases/tag/"+(&url.URL{Path: tag}).EscapedPath()
+	}
+	l := levels{c: c, released: released, asked: o.Levels}
+	if err := l.choose(out.To); err != nil {
+		return nil, err
+	}
+	if o.DeleteTag && len(o.Levels) > 0 && !slices.Contains(o.Levels, rollback.Git) {
+		return nil, errors.New("--delete-tag belongs to level git: add it to --level")
+	}
+	facts, err := factsOf(c, released)
+	if err != nil && l.on[rollback.GitHub] {
+		return nil, err
+	}
+	o.Reason = cmp.Or(strings.TrimSpace(o.Reason), reason(env.Version, out.To))
+	ro := rollback.Options{
+		Version: env.Version, Older: out.To, OlderTag: tag, Facts: facts,
+		Owner: c.Release.GitHub.Owner, Repo: c.Release.GitHub.Repo, BaseURL: c.Release.GitHub.BaseURL, Branch: c.mainline(r.Root(), env),
+		GitHub: l.on[rollback.GitHub], Git: l.on[rollback.Git], Hold: l.on[rollback.Hold], Delete: o.Delete, DeleteTag: o.DeleteTag,
+		Reason: o.Reason, Approval: approval, Asked: o.params(),
+		Gate: func(checks []string) (gate.Gate, error) {
+			return assemble(planned(c.Gates.Rollback, checks), rollback.Name, rollback.GateTitle, nil)(checks)
+		},
+	}
+	if l.on[rollback.AUR] {
+		correction, err := aurCorrection(ctx, correctionOptions{
+			Config: c, Repository: r, Env: env, Released: released, Older: *older, OlderTag: tag, Epoch: o.Epoch, Asked: slices.Contains(o.Levels, rollback.AUR),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("level aur: %w", err)
+		}
+		ro.Before, ro.First = correction.Before, correction.First
+		if len(ro.First) == 0 {
+			l.out(rollback.AUR, correction.LeftOut)
+		}
+	}
+	if out.Phase, err = rollback.New(ro); err != nil {
+		return nil, err
+	}
+	for _, name := range rollback.Levels {
+		if l.on[name] {
+			out.Levels = append(out.Levels, name)
+		}
+	}
+	out.LeftOut = l.leftOut
+	return out, nil
+}
+
+func reason(bad, good string) string {
+	if good == "" {
+		return bad + " was withdrawn"
+	}
+	return bad + " was rolled back to " + good
+}
+
+// What a plan says of how it was asked for; "to" stands in every step.
+const (
+	askedLevels, askedEpoch, askedDelete, askedDeleteTag, askedReason = "asked level", "asked epoch", "asked delete", "asked delete-tag", "reason"
+)
+
+func (o RollbackOptions) params() map[string]string {
+	p := map[string]string{askedReason: o.Reason}
+	if len(o.Levels) > 0 {
+		p[askedLevels] = strings.Join(o.Levels, ",")
+	}
+	for key, on := range map[string]bool{askedEpoch: o.Epoch, askedDelete: o.Delete, askedDeleteTag: o.DeleteTag} {
+		if on {
+			p[key] = "yes"
+		}
+	}
+	return p
+}
+
+// RollbackAsked reads out of a rollback's plan what it was asked for, so that it can be planned again; ok is false for
+// another kind of plan.
+func RollbackAsked(p *pipeline.Plan) (o RollbackOptions, ok bool) {
+	i := slices.IndexFunc(p.Specs, func(sp pipeline.Spec) bool { return sp.ID == rollback.StandingID })
+	if i < 0 {
+		return o, false
+	}
+	params := p.Specs[i].Params
+	o = RollbackOptions{
+		To: params["to"], Epoch: params[askedEpoch] != "", Delete: params[askedDelete] != "", DeleteTag: params[askedDeleteTag] != "", Reason: params[askedReason],
+	}
+	if text := params[askedLevels]; text != "" {
+		o.Levels = strings.Split(text, ",")
+	}
+	return o, true
+}
+
+// olderThan finds the version that users are brought back to, and its tag. It is nil where there is none.
+func olderThan(c *Config, r *Repository, bad, to string) (*Version, string, error) {
+	v, err := ParseVersion(bad)
+	if err != nil {
+		return nil, "", err
+	}
+	form, err := repo.ParseTagForm(c.Release.Git.TagForm())
+	if err != nil {
+		return nil, "", err
+	}
+	if to != "" {
+		older, err := ParseVersion(strings.TrimPrefix(to, "v"))
+		switch {
+		case err != nil:
+			return nil, "", fmt.Errorf("--to: %w", err)
+		case older.Release() == v.Release() || older.Compare(v) >= 0:
+			return nil, "", fmt.Errorf("--to %s: it is not older than %s; to bring users something newer, release it", older.Release(), v.Release())
+		}
+		return &older, form.Name(older), nil
+	}
+	tags, err := r.VersionTags(form, v)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w; or say --to VERSION", err)
+	}
+	for _, t := range tags {
+		if !t.Version.Prerelease() && t.Version.Compare(v) < 0 {
+			return &t.Version, t.Name, nil
+		}
+	}
+	return nil, "", nil
+}
+
+// levels are those that are planned.
+type levels struct {
+	c        *Config
+	released *Released
+	asked    []string
+	on       map[string]bool
+	leftOut  []string
+}
+
+func (l *levels) out(level, why string) {
+	delete(l.on, level)
+	l.leftOut = append(l.leftOut, level+": "+why)
+}
+
+// choose takes the levels that were asked for, or all that the release has reached.
+func (l *levels) choose(older string) error {
+	l.on = map[string]bool{}
+	for _, name := range l.asked {
+		if !slices.Contains(rollback.Levels, name) {
+			return fmt.Errorf("there is no level %q: want some of %s", name, strings.Join(rollback.Levels, ", "))
+		}
+	}
+	into := l.c.Release.Git.MergeInto
+	for _, x := range []struct {
+		level string
+		why   string // it cannot be taken
+	}{
+		{rollback.AUR, l.aur(older)},
+		{rollback.GitHub, when(!l.released.Acted("release/publish"), "the release was never published on GitHub")},
+		{rollback.Git, when(into == "" || !l.released.Acted("release/merge"), "the release was never merged into a branch")},
+		{rollback.Hold, when(into == "", "holds are files on the branch of release.git.merge_into, and there is none")},
+	} {
+		asked := slices.Contains(l.asked, x.level)
+		switch {
+		case asked && x.why != "":
+			return fmt.Errorf("cannot roll back level %s: %s", x.level, x.why)
+		case len(l.asked) > 0 && !asked:
+			l.out(x.level, "not asked for")
+		case x.why != "":
+			l.out(x.level, x.why)
+		default:
+			l.on[x.level] = true
+		}
+	}
+	return nil
+}
+
+func (l *levels) aur(older string) string {
+	switch {
+	case len(l.released.pushed()) == 0:
+		return "the release never reached the AUR"
+	case older == "":
+		return "there is no older version to give users: name one with --to"
+	}
+	return ""
+}
+
+func when(is bool, text string) string {
+	if is {
+		return text
+	}
+	return ""
+}
+
+// factsOf takes what a rollback acts on from the journal of the release.
+func factsOf(c *Config, released *Released) (f rollback.Facts, err error) {
+	f = rollback.Facts{
+		Run: released.Run, Latest: released.param("release/publish", "latest") == "true", TagObject: released.receipt("release/tag", "object"),
+		TagOurs: released.receipt("release/tag", pipeline.Marker) == released.Run,
+		Commit:  released.receipt("build/version", "commit"),
+	}
+	if f.Tag, err = c.Release.Git.TagOf(released.Plan.Env.Version); err != nil {
+		return f, err
+	}
+	id, err := released.need("release/draft", "id")
+	if err == nil {
+		f.ReleaseID, err = strconv.ParseInt(id, 10, 64)
+	}
+	return f, err
+}
+
+// mainline is the branch that releases are merged into, and where holds lie. It has no name where there is none.
+func (c *Config) mainline(repoDir string, env pipeline.Env) mainline.Branch {
+	g := c.Release.Git
+	remote := gitremote.Remote{URL: cmp.Or(g.Remote, c.Release.GitHub.Page()+".git"), KeyFile: g.KeyFile}
+	if g.KnownHosts != "" {
+		remote.KnownHosts = filepath.Join(repoDir, filepath.FromSlash(g.KnownHosts))
+	}
+	return mainline.Branch{Remote: remote, Name: g.MergeInto, RepoDir: repoDir, Base: env.Commit, Author: c.Version.Author, Time: env.Time, Sign: c.Sign}
+}
+
+// planned leaves out of a gate's criteria those that read a check of a level which is not planned.
+func planned(g *build.GateConfig, checks []string) *build.GateConfig {
+	if g == nil {
+		return nil
+	}
+	known := append(aurChecks(), rollback.Standing, rollback.Older)
+	out := *g
+	out.Criteria = slices.DeleteFunc(slices.Clone(g.Criteria), func(cr build.Criterion) bool {
+		return slices.Contains(known, cr.Check) && !slices.Contains(checks, cr.Check)
+	})
+	return &out
+}
+
+// Hold plans that a version is held, or let go: a plan of its own behind gate/hold.
+func Hold(c *Config, r *Repository, env pipeline.Env, lift bool, reason string) (pipeline.Phase, error) {
+	if c.Release == nil || c.Release.Git.MergeInto == "" {
+		return nil, errors.New("holds are files on the branch of release.git.merge_into, and release.yaml names none")
+	}
+	if err := hold.CheckReason(reason); err != nil {
+		return nil, err
+	}
+	role := ""
+	if c.Gates.Rollback != nil {
+		role = c.Gates.Rollback.Approve
+	}
+	return hold.Phase(hold.Options{Branch: c.mainline(r.Root(), env), Version: env.Version, Reason: reason}, lift, role), nil
+}
+
+// HoldAsked reads out of a hold's plan what it was asked for; ok is false for another kind of plan.
+func HoldAsked(p *pipeline.Plan) (lift bool, reason string, ok bool) {
+	i := slices.IndexFunc(p.Specs, func(sp pipeline.Spec) bool { return sp.ID == hold.ChangeID })
+	if i < 0 {
+		return false, "", false
+	}
+	return p.Specs[i].Params["change"] == "lift", p.Specs[i].Params["reason"], true
+}
+
+// HoldPhase is the name of the phase that holds a version, or lets it go.
+const HoldPhase = hold.Name
