@@ -27,8 +27,8 @@ type (
 	Approvers = approval.Verifier
 	// Endpoints are how a run reaches the outside world: see package endpoint.
 	Endpoints = endpoint.Endpoints
-	// TwinMap says where twins stand for the world: see package endpoint.
-	TwinMap = endpoint.Map
+	// TwinMap says where twins stand for the world: see package rehearsal.
+	TwinMap = rehearsal.Map
 	// Arrival is one thing that was looked for after a rehearsal: see package rehearsal.
 	Arrival = rehearsal.Arrival
 	// RehearsalReceipt says what a rehearsal has shown: see package rehearsed.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"path"
 	"strings"
@@ -49,7 +50,11 @@ func Rehearse(ctx context.Context, o RehearsalOptions) (*Rehearsal, error) {
 		}
 		w.Remote, w.Owner, w.Name, w.Branch = cmp.Or(c.Git.Remote, c.GitHub.Page()+".git"), c.GitHub.Owner, c.GitHub.Repo, c.Git.MergeInto
 		if c.GitHub.BaseURL != "" {
-			return nil, fmt.Errorf("cannot rehearse with the server %s: there is a twin of github.com alone", c.GitHub.BaseURL)
+			u, err := url.Parse(c.GitHub.BaseURL)
+			if err != nil {
+				return nil, err
+			}
+			w.Enterprise = u.Host
 		}
 		if w.Branch == "" {
 			w.Branch = "main"
@@ -70,7 +75,7 @@ func Rehearse(ctx context.Context, o RehearsalOptions) (*Rehearsal, error) {
 	}
 	w.AUR = map[string]string{}
 	for name, c := range o.Config.AUR {
-		w.AUR[name] = c.Remote
+		w.AUR[name] = cmp.Or(c.Remote, "ssh://aur@aur.archlinux.org/"+name+".git")
 	}
 	world, err := rehearsal.Start(ctx, w)
 	if err != nil {

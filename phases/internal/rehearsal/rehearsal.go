@@ -13,7 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +40,7 @@ type Options struct {
 	Remote     string            // the git remote's URL; "": neither git nor GitHub
 	Owner      string            // on GitHub
 	Name       string            // likewise, the repository's
+	Enterprise string            // name of a GitHub Enterprise server in the place of github.com
 	AUR        map[string]string // remotes by package
 	Roles      []string          // of approvers
 	Faults     []string          // names: see [FaultNames]
@@ -53,7 +54,7 @@ type Options struct {
 
 // World is what was staged.
 type World struct {
-	Map    endpoint.Map
+	Map    Map
 	GitHub *github.Server     // nil where there is none
 	Git    *gitd.Server       // likewise
 	Origin *origin.Repository // likewise
@@ -66,7 +67,7 @@ type World struct {
 
 // Start stages a world. It stands until Close is called or the context ends.
 func Start(ctx context.Context, o Options) (w *World, err error) {
-	w = &World{o: o, Map: endpoint.Map{Hosts: map[string]string{}, Git: map[string]string{}}}
+	w = &World{o: o, Map: Map{Hosts: map[string]string{}, Git: map[string]string{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("cannot stage the rehearsal: %w", err), w.Close())
@@ -118,7 +119,7 @@ func (w *World) startGitHub(ctx context.Context, clock github.Clock, faults faul
 		return err
 	}
 	w.GitHub, err = github.Start(ctx, github.Options{
-		Dir: filepath.Join(o.Dir, private, "assets"), Public: true, Clock: clock,
+		Dir: filepath.Join(o.Dir, private, "assets"), Public: true, Enterprise: o.Enterprise, Clock: clock,
 		Repositories: []github.Repository{{Owner: o.Owner, Name: o.Name, DefaultBranch: o.Branch, Refs: w.Origin, Immutable: o.Immutable}},
 		Tokens:       []github.Token{{Value: w.keys.token, Login: owner, Rights: github.Maintainer()}},
 		Limits:       github.Limits{PerHour: -1, WritesPerMinute: -1, WritesPerHour: -1}, // nothing waits here
@@ -142,7 +143,8 @@ func (w *World) startGitHub(ctx context.Context, clock github.Clock, faults faul
 	if strings.HasPrefix(o.Remote, "https://") {
 		w.Map.Git[o.Remote] = w.Git.HTTPURL("origin")
 	}
-	return w.hosts(w.GitHub.Listeners())
+	maps.Copy(w.Map.Hosts, w.GitHub.Listeners())
+	return nil
 }
 
 func (w *World) startAUR(ctx context.Context, clock github.Clock, faults faults) (err error) {
@@ -156,22 +158,7 @@ func (w *World) startAUR(ctx context.Context, clock github.Clock, faults faults)
 	for name, remote := range w.o.AUR {
 		w.Map.Git[remote] = w.AUR.SSHURL(name)
 	}
-	return w.hosts(w.AUR.Listeners())
-}
-
-// hosts adds listeners, given as roots of URLs.
-func (w *World) hosts(listeners map[string]string) error {
-	for root, at := range listeners {
-		from, err := url.Parse(root)
-		if err != nil {
-			return err
-		}
-		to, err := url.Parse(at)
-		if err != nil {
-			return err
-		}
-		w.Map.Hosts[from.Host] = to.Host
-	}
+	maps.Copy(w.Map.Hosts, w.AUR.Listeners())
 	return nil
 }
 
