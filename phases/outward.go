@@ -122,7 +122,7 @@ func (p releasePhase) options(ctx context.Context, env *pipeline.Env) (o release
 	}
 	o = release.Options{
 		RepoDir: p.repoDir, VersionSource: p.c.Version.Source, Author: p.c.Version.Author, Sign: p.c.Sign,
-		Prerelease: d.Prerelease, Latest: d.Latest,
+		Prerelease: d.Prerelease, Latest: d.Latest, Older: p.c.Channels.OlderThanLatest.Latest,
 	}
 	o.Needs, o.Checks = build.Reports(made)
 	for _, s := range made {
@@ -188,13 +188,22 @@ func (p aurPhase) Plan(ctx context.Context, env *pipeline.Env) ([]pipeline.Step,
 		}
 		o.Packages = append(o.Packages, pkg)
 	}
-	o.Gate = assemble(p.c.Gates.AUR, AUR, "Publication Quality", o.Checks)
+	o.Gate = assemble(p.c.Gates.AUR, AUR, aur.GateTitle, slices.Clone(o.Checks))
+	var steps []pipeline.Step
+	if main := p.c.mainline(p.repoDir, *env); main.Name != "" {
+		steps = append(steps, hold.Step(aurHoldID, main, env.Version, "proof/"+Release))
+		o.Needs, o.Checks = append(o.Needs, aurHoldID), append(o.Checks, hold.Check)
+	}
 	phase, err := aur.New(o)
 	if err != nil {
 		return nil, err
 	}
-	return phase.Plan(ctx, env)
+	rest, err := phase.Plan(ctx, env)
+	return append(steps, rest...), err
 }
+
+// aurHoldID is the step that looks for a hold once more: between publishing and the AUR there may be days.
+const aurHoldID = "aur/check/hold"
 
 // Notes are the release notes of a plan, in Markdown, as the release phase makes them.
 func Notes(ctx context.Context, c *Config, r *Repository, env pipeline.Env) (string, error) {
@@ -313,12 +322,15 @@ func (v *validation) outward() {
 			v.bad(join("aur", name), didYouMean(name, names), "there is no package %s of format aur", quote(name))
 		}
 		v.add(c.AUR[name].Validate(name))
+		if strings.HasPrefix(c.AUR[name].Remote, "https://") {
+			v.bad(join(join("aur", name), "remote"), "want ssh://aur@HOST/"+name+".git", "the AUR takes pushes over ssh alone, and over https the token for GitHub would be shown to it")
+		}
 	}
 }
 
 // aurChecks are the names of all checks that the AUR phase reports before its gate.
 func aurChecks() []string {
-	return append(judge.Checks(), published.Check, remote.CheckNewer, remote.CheckOwner, lint.Check)
+	return append(judge.Checks(), hold.Check, published.Check, remote.CheckNewer, remote.CheckOwner, lint.Check)
 }
 
 // releaseChecks are the names of all checks that the release phase reports before its gate.

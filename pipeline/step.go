@@ -41,13 +41,14 @@ func (r *runner) whole(ws *Workspace, full bool) error {
 	return nil
 }
 
-// fresh reports whether a pure or local step need not run: its record speaks of the same Spec and inputs, its checks
-// all looked, no open gate wants them anew, and its outputs lie there untouched. Outputs under "work/" may be gone:
-// they are made again when something reads them.
+// fresh reports whether a pure or local step need not run: its record speaks of the same Spec and inputs, no open gate
+// wants its checks anew, as those of a pure step and what could not be looked at, and its outputs lie there untouched.
+// Behind a gate that something went through, what was seen stays what was seen: steps there act on what was approved.
+// Outputs under "work/" may be gone: they are made again when something reads them.
 func (r *runner) fresh(i int) bool {
 	sp := r.p.Specs[i]
-	if r.forced[i] || !r.st.current(r.p, sp) || sp.Effect == Pure && r.p.open(r.st, sp.ID) ||
-		slices.ContainsFunc(r.st.last[sp.ID].Evidence, func(e Evidence) bool { return e.Verdict == gate.Unknown }) {
+	unknown := slices.ContainsFunc(r.st.last[sp.ID].Evidence, func(e Evidence) bool { return e.Verdict == gate.Unknown })
+	if r.forced[i] || !r.st.current(r.p, sp) || (sp.Effect == Pure || unknown) && r.p.open(r.st, sp.ID) {
 		return false
 	}
 	for _, name := range sp.Outputs {

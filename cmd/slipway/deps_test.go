@@ -33,6 +33,10 @@ func TestImports(t *testing.T) {
 		{from: "phases", may: []string{"pipeline", "phases", "templates"}, outside: true},
 		{from: "phases/internal", may: []string{"pipeline", "phases/internal", "templates"}, outside: true},
 		{from: "phases/build", may: []string{"pipeline", "phases/build", "phases/internal", "templates"}, outside: true},
+		{from: "phases/release", may: []string{"pipeline", "phases/release", "phases/internal", "templates"}, outside: true},
+		{from: "phases/aur", may: []string{"pipeline", "phases/aur", "phases/internal", "templates"}, outside: true},
+		{from: "phases/rollback", may: []string{"pipeline", "phases/rollback", "phases/internal", "templates"}, outside: true},
+		{from: "phases/verify", may: []string{"pipeline", "phases/verify", "phases/aur/published", "phases/internal", "templates"}, outside: true}, // it looks as users do
 		{from: "cmd/cloudtolocalllm-tray", may: []string{"cmd/cloudtolocalllm-tray"}, outside: true},
 		{from: "cmd/slipway", may: []string{"cmd/slipway", "pipeline", "phases", "templates"}, outside: true},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -124,7 +125,7 @@ func (s *stage) holdsAUR(x *trial) {
 	}
 	got := map[string]string{}
 	for name, text := range files {
-		got[name] = fmt.Sprintf("%x", sum(text))
+		got[name] = fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
 	}
 	if want := digests(s.t, filepath.Join(x.dir, "dist", released, "aur", aurName)); !maps.Equal(got, want) || len(want) < 2 {
 		s.t.Errorf("files\n%v, want\n%v", sorted(got), sorted(want))

@@ -21,13 +21,14 @@ import (
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/cli"
 	"github.com/imrightguy/slipway/cmd/slipway/internal/crash"
+	"github.com/imrightguy/slipway/phases"
 	"github.com/imrightguy/slipway/pipeline/journal"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"slipway": func() {
 		p := process()
-		p.Journal = crash.Journal
+		p.Journal, p.World = crash.Journal, worldOf
 		os.Exit(cli.Main(p))
 	}})
 }
@@ -52,6 +53,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "need": need, "repo": repo, "commit": commit, "lock": lock, "tmpfs": tmpfs, "readonly": readonly,
 			"jsonlines": jsonLines, "same": same, "approvers": approvers, "absent": absent, "hello": hello, "listen": listen, "fixture": fixture,
+			"twins": twins, "draft": draft,
 		},
 	})
 }
@@ -59,6 +61,7 @@ func TestScript(t *testing.T) {
 // setup gives a story an environment that has nothing of the machine: no identity, no settings of git, no agent.
 func setup(env *testscript.Env) error {
 	env.Values[theTest{}] = env.T()
+	env.Values[theTwins{}] = map[string]*phases.Rehearsal{}
 	for _, kv := range [][2]string{
 		{"HOME", filepath.Join(env.WorkDir, "home")},
 		{"GIT_CONFIG_NOSYSTEM", "1"},
@@ -72,6 +75,7 @@ func setup(env *testscript.Env) error {
 		{"TZ", "UTC"},
 		{"KEYS", filepath.Join(scripts, "..", "keys")},
 		{crash.Variable, ""},
+		{staged, ""},
 		{"GORACE", "atexit_sleep_ms=0"}, // without it the race detector makes every program wait a second at its end
 	} {
 		env.Setenv(kv[0], kv[1])

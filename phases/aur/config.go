@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/imrightguy/slipway/phases/aur/subject"
 	"github.com/imrightguy/slipway/phases/internal/gitremote"
 )
 
@@ -65,6 +66,11 @@ func (c Config) Validate(name string) error {
 		fault(".versions", "a pattern is empty")
 	}
 	return errors.Join(errs...)
+}
+
+// Subject is the package as steps see it, without its files.
+func (c Config) Subject(name string, o Options) subject.Package {
+	return subject.Package{Phase: o.Phase, Name: name, Remote: c.remote(name, o.RepoDir), Account: c.Maintainer, Author: o.Author}
 }
 
 // remote is the git repository, with the path of known_hosts as the machine has it.

@@ -80,6 +80,8 @@ type Options struct {
 	Checks []string
 	// Prerelease and Latest are what the rules of the version's channel say.
 	Prerelease, Latest bool
+	// Older says that release.yaml lets a version become the latest release although a newer one is.
+	Older bool
 	// Gate makes gate/release as release.yaml has it, given the checks that are reported.
 	Gate func(checks []string) (gate.Gate, error)
 }
@@ -89,8 +91,12 @@ type Options struct {
 func (c Config) Validate() error {
 	errs := slices.Concat(under("git", c.Git.Validate()), under("github", c.GitHub.Validate()), under("notes", c.Notes.Validate()))
 	if c.Git.Remote != "" && c.GitHub.Owner != "" && c.GitHub.Repo != "" {
-		if host, repo := place(c.Git.Remote); host == hostOf(c.GitHub.Page()) && !strings.EqualFold(repo, c.GitHub.Owner+"/"+c.GitHub.Repo) {
+		host, repo := place(c.Git.Remote)
+		switch page := hostOf(c.GitHub.Page()); {
+		case host == page && !strings.EqualFold(repo, c.GitHub.Owner+"/"+c.GitHub.Repo):
 			errs = append(errs, fmt.Errorf("release.git.remote: it is repository %.100q, and the release is published in %s", repo, c.GitHub.Owner+"/"+c.GitHub.Repo))
+		case host != page && strings.HasPrefix(c.Git.Remote, "https://"):
+			errs = append(errs, fmt.Errorf("release.git.remote: over https the token for %s would be shown to %.100q; want ssh://USER@HOST/PATH", page, host))
 		}
 	}
 	return errors.Join(errs...)
@@ -173,7 +179,7 @@ func (p *phase) hub(project, planned string) (*github.Release, error) {
 	}
 	return github.New(p.c.GitHub, github.Options{
 		Project: project, Version: v.Release(), Tag: tag, Tagged: p.c.Git.Tag == gitflow.Existing,
-		Assets: p.o.Assets, Prerelease: p.o.Prerelease, Latest: p.o.Latest,
+		Assets: p.o.Assets, Prerelease: p.o.Prerelease, Latest: p.o.Latest, Older: p.o.Older,
 	})
 }
 

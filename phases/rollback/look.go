@@ -74,7 +74,7 @@ func (s standing) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 			expected = append(expected, fmt.Sprintf("tag %s is %s", o.Facts.Tag, o.Facts.TagObject))
 		}
 		if o.Git {
-			expected = append(expected, fmt.Sprintf("branch %s can do without the version commit %s", o.Branch.Name, o.Facts.Commit))
+			expected = append(expected, fmt.Sprintf("the version commit %[2]s can be reverted on branch %[1]s", o.Branch.Name, o.Facts.Commit))
 		}
 		expected = append(expected, o.Branch.Remote.URL+" lets us push")
 		errs = append(errs, s.git(ctx, ws, &f))
@@ -128,6 +128,9 @@ func (s standing) git(ctx context.Context, ws *pipeline.Workspace, f *findings) 
 	if err := a.CanPush(ctx); err != nil {
 		return err
 	}
+	if a.Identity != "" {
+		f.note("as %s", a.Identity)
+	}
 	refs, err := a.Refs(ctx)
 	if err != nil {
 		return err
@@ -155,7 +158,7 @@ func (s standing) git(ctx context.Context, ws *pipeline.Workspace, f *findings) 
 	}
 	files, err := o.revertible(t)
 	if err == nil && len(files) == 0 {
-		f.note("branch %s needs no revert: it does not have what the version commit changed", o.Branch.Name)
+		f.note("nothing is to be reverted on branch %s: the version commit changed no file that is still so", o.Branch.Name)
 	}
 	return f.conflict(err)
 }

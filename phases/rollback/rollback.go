@@ -219,7 +219,7 @@ func (p *phase) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error) {
 // proofTitles are what people read.
 var proofTitles = map[string]string{
 	Withdrawn: "Nobody is offered the release any more", Latest: "The latest release is the older one, or a newer one",
-	Reverted: "The branch no longer says the version", Untagged: "The tag is gone", Held: "Nothing publishes the version again",
+	Reverted: "The release's own commit is reverted on the branch", Untagged: "The tag is gone", Held: "Nothing publishes the version again",
 }
 
 func unique(ids ...string) []string {

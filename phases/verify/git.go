@@ -42,6 +42,10 @@ func (l *looker) open(ctx context.Context, public string, configured gitremote.R
 		if err == nil {
 			refs, err = a.Refs(ctx)
 		}
+		if errors.Is(err, gitremote.ErrAuth) && r.URL == public && a.Auth != nil { // a token that is refused: nobody needs one
+			a.Auth = nil
+			refs, err = a.Refs(ctx)
+		}
 		if err == nil || ctx.Err() != nil {
 			return a, refs, err
 		}

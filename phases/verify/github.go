@@ -111,9 +111,9 @@ func (l *looker) asset(name string, sums map[string]map[string]string) {
 	case made && a.Content != want:
 		bad("it has %d bytes with SHA-256 %.12s, made were %d with %.12s", a.Content.Size, a.Content.SHA256, want.Size, want.SHA256)
 	}
-	by := "no checksum names it"
+	by := ""
 	if made {
-		by = "as it was made"
+		by = ", as it was made"
 	}
 	for _, file := range slices.Sorted(maps.Keys(sums)) {
 		sum, named := sums[file][name]
@@ -121,14 +121,20 @@ func (l *looker) asset(name string, sums map[string]map[string]string) {
 		case !named:
 		case sum != a.Content.SHA256:
 			bad("%s says SHA-256 %.12s, downloaded was %.12s", file, sum, a.Content.SHA256)
-		case !made:
-			by = "as " + file + " says"
+		case by == "":
+			by = ", as " + file + " says"
 		}
 	}
 	if a.Digest != "" && a.Digest != a.Content.SHA256 {
 		bad("GitHub says SHA-256 %.12s, downloaded was %.12s", a.Digest, a.Content.SHA256)
 	}
-	l.settle(what, wrong, nil, "%d bytes, SHA-256 %.12s, %s", a.Content.Size, a.Content.SHA256, by)
+	if own := sums[name]; len(own) > 0 && by == "" {
+		by = ", which names " + slices.Sorted(maps.Keys(own))[0]
+		if len(own) != 1 {
+			by = fmt.Sprintf(", which names %d files", len(own))
+		}
+	}
+	l.settle(what, wrong, nil, "%d bytes, SHA-256 %.12s%s", a.Content.Size, a.Content.SHA256, by)
 }
 
 // sumLine is a line of sha256sum: the digest, a space, a space or an asterisk, the name.

@@ -18,27 +18,36 @@ var address = regexp.MustCompile(`https?://[^\s<>"'` + "`" + `\\^{}|]+`)
 
 // Links lists the addresses in a text, in order, each once.
 func Links(text string) (links []string) {
-	for _, link := range address.FindAllString(text, -1) {
-		for {
-			cut := strings.TrimRight(link, ".,;:!?*_~")
-			for _, pair := range []string{"()", "[]"} {
-				if strings.HasSuffix(cut, pair[1:]) && strings.Count(cut, pair[1:]) > strings.Count(cut, pair[:1]) {
-					cut = cut[:len(cut)-1]
-				}
-			}
-			if i := strings.Index(cut, "]("); i >= 0 { // [https://a](https://b)
-				cut = cut[:i]
-			}
-			if cut == link {
-				break
-			}
-			link = cut
+	for {
+		at := address.FindStringIndex(text)
+		if at == nil {
+			return links
 		}
+		link := trim(text[at[0]:at[1]])
 		if !slices.Contains(links, link) {
 			links = append(links, link)
 		}
+		text = text[at[0]+len(link):]
 	}
-	return links
+}
+
+// trim cuts off an address what belongs to the text around it.
+func trim(link string) string {
+	if i := strings.Index(link, "]("); i >= 0 { // [https://a](https://b)
+		link = link[:i]
+	}
+	for {
+		cut := strings.TrimRight(link, ".,;:!?*_~")
+		for _, pair := range []string{"()", "[]"} {
+			if strings.HasSuffix(cut, pair[1:]) && strings.Count(cut, pair[1:]) > strings.Count(cut, pair[:1]) {
+				cut = cut[:len(cut)-1]
+			}
+		}
+		if cut == link {
+			return link
+		}
+		link = cut
+	}
 }
 
 // links follows those of the notes. A bad one is a finding of its own, good ones are one together.

@@ -8,6 +8,7 @@ package verify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -53,9 +54,18 @@ type Package struct {
 
 // Finding is one thing that was looked at.
 type Finding struct {
-	What    string       `json:"what"`
-	Verdict gate.Verdict `json:"verdict"`
-	Found   string       `json:"found"`
+	What    string
+	Verdict gate.Verdict
+	Found   string
+}
+
+// MarshalJSON writes the verdict as a word: pass, fail or unknown.
+func (f Finding) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		What    string `json:"what"`
+		Verdict string `json:"verdict"`
+		Found   string `json:"found"`
+	}{f.What, f.Verdict.String(), f.Found})
 }
 
 // OK reports whether it is as it should be.

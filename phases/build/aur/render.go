@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
 	"github.com/imrightguy/slipway/phases/internal/version"
@@ -57,15 +58,14 @@ func (c Config) URLOf(env *pipeline.Env, s Source) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("url: %w", err)
 	}
-	url := ""
+	var url strings.Builder
 	for _, p := range text {
 		if p == pkgbuild.Payload {
-			url += c.payload()
-		} else {
-			url += p.Literal
+			p.Literal = c.payload()
 		}
+		url.WriteString(p.Literal)
 	}
-	return url, nil
+	return url.String(), nil
 }
 
 // Render makes the same files as [Step] for packages that were released before. What a PKGBUILD says of single files is
@@ -191,4 +191,14 @@ func (c Config) write(ws *pipeline.Workspace, m *pkgbuild.Model, scriptlet []byt
 		}
 	}
 	return nil
+}
+
+// InstallOf is the path of the install scriptlet in the parameter config of a step that [Step] or [NewRender] made; "" for
+// none.
+func InstallOf(config string) (string, error) {
+	var c struct{ Install string }
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		return "", fmt.Errorf("cannot read the plan of an AUR package: %w", err)
+	}
+	return c.Install, nil
 }

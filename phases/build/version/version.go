@@ -5,8 +5,8 @@
 // commit, a build date or a commit ID in a version file, is written then, and the outcome is a commit on top of the
 // base, made beside the user's repository: as a pack of its new objects, and as a clean checkout that everything else
 // is built from. Author, committer, time and message follow from release.yaml and the base commit alone, so every
-// machine makes the same commit, the same pack and the same checkout. A commit may be signed; it is the same everywhere
-// then as far as the key's signatures are.
+// machine makes the same commit, the same pack and the same checkout. A commit may be signed, with a key that always
+// signs the same text in the same way; others are refused.
 //
 // The check "version" reads the carriers once more, out of the finished checkout.
 package version
@@ -222,8 +222,23 @@ func (s *step) sign(ctx context.Context, ws *pipeline.Workspace, d *repo.Draft) 
 	if err != nil {
 		return fmt.Errorf("cannot sign the commit: %w", err)
 	}
-	return d.Sign(func(object []byte) (string, error) { return signer.Sign(ctx, object) })
+	return d.Sign(func(object []byte) (string, error) {
+		signature, err := signer.Sign(ctx, object)
+		if err != nil {
+			return "", err
+		}
+		again, err := signer.Sign(ctx, object)
+		if err == nil && again != signature {
+			err = errRandom
+		}
+		return signature, err
+	})
 }
+
+// errRandom refuses keys with which the commit could not be made again, on another machine or here: what was approved
+// and uploaded would be that of a commit that nobody has.
+var errRandom = errors.New("cannot sign the commit: the key signs the same text in other ways each time, as ECDSA and security keys do, " +
+	"so nobody could make the commit again; sign with an Ed25519 or RSA key")
 
 func writePack(path string, d *repo.Draft) error {
 	f, err := os.Create(path)

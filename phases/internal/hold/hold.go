@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
@@ -83,7 +84,9 @@ func CheckReason(text string) error {
 		return errors.New("it needs a reason")
 	case len(text) > maxReason:
 		return fmt.Errorf("the reason has %d bytes: at most %d are kept", len(text), maxReason)
-	case strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f || r == '\ufffd' }):
+	case strings.ContainsFunc(text, func(r rune) bool {
+		return r == '\ufffd' || unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+	}):
 		return errors.New("the reason has to be one line of text in UTF-8")
 	}
 	return nil

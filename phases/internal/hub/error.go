@@ -21,7 +21,7 @@ var (
 	// ErrLimited says that a limit of requests ends too late to wait for; [Error].Until tells when. Nothing was done.
 	ErrLimited = errors.New("the limit of requests is reached")
 	// ErrUnauthorized is 401.
-	ErrUnauthorized = errors.New("the token is not valid, or no longer: give a new one in GITHUB_TOKEN")
+	ErrUnauthorized = errors.New("the token is not valid, or no longer: give a new one")
 	// ErrForbidden is a 403 that is no limit.
 	ErrForbidden = errors.New("the token lacks a right: it needs to write the repository's contents")
 	// ErrNotFound is 404. GitHub also answers so where a right is missing.

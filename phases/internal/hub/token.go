@@ -34,7 +34,7 @@ func NewToken(secret, source string) (Token, error) {
 const maxToken = 4 << 10
 
 // ErrNoToken says that there is no token anywhere.
-var ErrNoToken = errors.New("there is no token: set GITHUB_TOKEN or GH_TOKEN")
+var ErrNoToken = errors.New("there is no token: set GITHUB_TOKEN or GH_TOKEN, or GITHUB_TOKEN_FILE to the path of a file with it")
 
 // FindToken picks the token: GITHUB_TOKEN, else GH_TOKEN, else the file. getenv is [os.Getenv]; file may be "".
 func FindToken(getenv func(string) string, file string) (Token, error) {

@@ -74,11 +74,7 @@ func (b Branch) Access(ctx context.Context, ws *pipeline.Workspace) (gitremote.A
 	if err != nil {
 		return gitremote.Access{}, err
 	}
-	a, err := e.Git(ctx, b.Remote)
-	if err == nil && a.Identity != "" {
-		ws.Logf("going to %s as %s", b.Remote.URL, a.Identity)
-	}
-	return a, err
+	return e.Git(ctx, b.Remote)
 }
 
 // Look fetches the branch, into a store of its own.
@@ -194,8 +190,7 @@ func (b Branch) Commit(ctx context.Context, ws *pipeline.Workspace, message stri
 
 // advise adds what a person can do about a branch that takes no pushes.
 func advise(branch string, err error) error {
-	var declined *gitremote.RefusedError
-	if errors.As(err, &declined) {
+	if _, declined := errors.AsType[*gitremote.RefusedError](err); declined {
 		return fmt.Errorf("%w; where %s is protected, let the one who releases push to it", err, branch)
 	}
 	return err

@@ -63,6 +63,7 @@ type World struct {
 	o        Options
 	keys     *keys
 	verifier *approval.Verifier
+	users    *Users
 }
 
 // Start stages a world. It stands until Close is called or the context ends.

@@ -146,11 +146,15 @@ func TestLook(t *testing.T) {
 	for what, change := range map[string]func(*Want){
 		"branch release":     func(w *Want) { w.Branch, w.Commit = "release", s.want.Commit[:39]+"x" },
 		"version at the tag": func(w *Want) { w.Version = "1.2.4" },
-		"branch main":        func(w *Want) { w.Commit = git(t, filepath.Join(s.dir, "origin.git"), "commit-tree", "-m", "x", "HEAD^{tree}") },
-		"release v1.2.3":     func(w *Want) { w.Latest = false },
-		"assets":             func(w *Want) { w.Assets = map[string]string{"x.tar.gz": other} },
-		"AUR x-bin":          func(w *Want) { w.AUR = map[string]Repo{"x-bin": {Version: "1.2.3-1"}} },
-		"AUR x-bin index":    func(w *Want) { w.AUR = map[string]Repo{"x-bin": {Version: "1.2.3-2", Files: s.want.AUR["x-bin"].Files}} },
+		"branch main": func(w *Want) {
+			w.Commit = git(t, filepath.Join(s.dir, "origin.git"), "commit-tree", "-m", "x", "HEAD^{tree}")
+		},
+		"release v1.2.3": func(w *Want) { w.Latest = false },
+		"assets":         func(w *Want) { w.Assets = map[string]string{"x.tar.gz": other} },
+		"AUR x-bin":      func(w *Want) { w.AUR = map[string]Repo{"x-bin": {Version: "1.2.3-1"}} },
+		"AUR x-bin index": func(w *Want) {
+			w.AUR = map[string]Repo{"x-bin": {Version: "1.2.3-2", Files: s.want.AUR["x-bin"].Files}}
+		},
 	} {
 		want := s.want
 		change(&want)

@@ -109,6 +109,8 @@ func look(e *endpoint.Endpoints, kind string) gate.Evidence {
 	switch {
 	case err != nil:
 		ev.Summary = err.Error()
+	case e.Plan == "":
+		ev.Summary = "the run does not say which plan it is of"
 	case r.Kind != kind:
 		ev.Verdict, ev.Found, ev.Summary = gate.Fail, "a "+r.Kind, "it is the receipt of another kind of rehearsal: "+hint
 	case r.Plan != e.Plan:

@@ -145,7 +145,7 @@ func TestRun_Scratch(t *testing.T) {
 	must(t, os.WriteFile(b.Outside("home", "given"), []byte("x"), 0o644))
 	must(t, b.HandOver())
 	run := func(script, keep string) (Output, error) {
-		return b.Run(t.Context(), Command{Argv: []string{"bash", "-c", script}, Dir: "home", Scratch: 8 << 20, Keep: keep, Timeout: 10 * time.Second})
+		return b.Run(t.Context(), Command{Argv: []string{"bash", "-c", script}, Dir: "home", Scratch: 8 << 20, Keep: keep, Timeout: time.Minute})
 	}
 	out, err := run(`cat given; pwd; touch ../out/a; ls ..; ulimit -u; cat /proc/self/oom_score_adj`, "")
 	if err != nil || out.Stdout != "x/slipway/home\nhome\nout\ntmp\n256\n1000\n" {

@@ -117,12 +117,12 @@ func (s *checkStep) inspect(ctx context.Context, ws *pipeline.Workspace, commit 
 			return nil, "", err
 		}
 		if now := refs[s.branchRef()].Hash; now != "" && now != commit {
-			fault("branch %s is %s, not this release", s.branch, now)
+			fault("branch %s is %s, not this release: delete it there if nobody needs it", s.branch, now)
 		}
 	}
 	switch tag, there := refs[s.tagRef()]; {
 	case !there && s.existing():
-		fault("there is no tag %s", s.tag)
+		fault("there is no tag %s, and release.yaml says that people make it: git tag -a %[1]s, then push it", s.tag)
 	case there && tag.Peeled != commit:
 		fault("tag %s is of commit %s; a tag is never moved, so this needs another version", s.tag, tag.Peeled)
 	case there && tag.Hash == tag.Peeled:

@@ -48,7 +48,7 @@ func (s *branchStep) Probe(ctx context.Context, ws *pipeline.Workspace) (pipelin
 	case commit:
 		return pipeline.Receipt{"branch": s.branch, "commit": commit}, nil
 	default:
-		return nil, fmt.Errorf("%w: branch %s is %s, the version commit is %s", pipeline.ErrConflict, s.branch, now, commit)
+		return nil, fmt.Errorf("%w: branch %s is %s, the version commit is %s; delete the branch there if nobody needs it, or release another version", pipeline.ErrConflict, s.branch, now, commit)
 	}
 }
 
@@ -146,7 +146,7 @@ func (s *tagStep) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 		return nil, nil
 	}
 	if ref.Peeled != commit {
-		return nil, fmt.Errorf("%w: tag %s is of commit %s, not of %s; a tag is never moved", pipeline.ErrConflict, s.tag, ref.Peeled, commit)
+		return nil, fmt.Errorf("%w: tag %s is of commit %s, not of %s; a tag is never moved, so this needs another version", pipeline.ErrConflict, s.tag, ref.Peeled, commit)
 	}
 	objects, err := newStore(ws, "probe")
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,6 +88,62 @@ type rig struct {
 	over    string // ssh or https
 }
 
+// template is a folder with the repositories user and remote/o/r.git, of which each rig has a copy: making them takes git
+// longer than most tests.
+var template string
+
+func TestMain(m *testing.M) {
+	var err error
+	if template, err = os.MkdirTemp("", "gitflow"); err != nil {
+		panic(err)
+	}
+	if _, err = exec.LookPath("git"); err == nil { // without it every test that has a rig skips or fails
+		err = makeTemplate(template)
+	} else {
+		err = nil
+	}
+	code := 1
+	if err == nil {
+		code = m.Run()
+	} else {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if err := os.RemoveAll(template); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	os.Exit(code)
+}
+
+func makeTemplate(dir string) error {
+	user, remote := filepath.Join(dir, "user"), filepath.Join(dir, "remote")
+	if err := errors.Join(gitd.Init(remote, "o/r", "main"), os.MkdirAll(filepath.Join(user, "lib"), 0o700)); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"init", "-q", "-b", "main", "--template="},
+		{"VERSION", "3.2.0\n"},
+		{"version.json", `{"version":"3.2.0","git_commit":"x"}`},
+		{"lib/a.txt", "a\nb\nc\nd\ne\n"},
+		{"add", "-A"},
+		{"commit", "-q", "-m", "work"},
+		{"VERSION", "3.2.1\n"},
+		{"version.json", `{"version":"3.2.1","git_commit":"x"}`},
+		{"commit", "-q", "-a", "-m", "work"},
+		{"push", "-q", filepath.Join(remote, "o", "r.git"), "HEAD:refs/heads/main"},
+	} {
+		if len(args) == 2 && args[0] != "add" {
+			if err := os.WriteFile(filepath.Join(user, args[0]), []byte(args[1]), 0o600); err != nil {
+				return err
+			}
+			continue
+		}
+		if out, err := try(user, args...); err != nil {
+			return fmt.Errorf("git %q: %w\n%s", args, err, out)
+		}
+	}
+	return nil
+}
+
 func newRig(t testing.TB, o gitd.Options) *rig {
 	t.Helper()
 	need(t, "git")
@@ -98,20 +155,13 @@ func newRig(t testing.TB, o gitd.Options) *rig {
 	write(t, filepath.Join(r.dir, "key"), string(pem.EncodeToMemory(block)))
 	signer, err := ssh.NewSignerFromKey(private)
 	must(t, err)
-	o.Dir = filepath.Join(r.dir, "remote")
+	must(t, os.CopyFS(r.dir, os.DirFS(template)))
+	o.Dir, r.user = filepath.Join(r.dir, "remote"), filepath.Join(r.dir, "user")
 	o.Accounts = []gitd.Account{{Name: "o", Keys: []ssh.PublicKey{signer.PublicKey()}, Token: "token"}}
-	must(t, gitd.Init(o.Dir, "o/r", "main"))
 	r.server, err = gitd.Start(t.Context(), o)
 	must(t, err)
 	t.Cleanup(func() { r.server.Close() })
 	write(t, filepath.Join(r.dir, "known_hosts"), string(r.server.KnownHosts()))
-
-	r.user = filepath.Join(r.dir, "user")
-	must(t, os.Mkdir(r.user, 0o700))
-	gitIn(t, r.user, "init", "-q", "-b", "main")
-	r.commit(map[string]string{"VERSION": "3.2.0\n", "version.json": `{"version":"3.2.0","git_commit":"x"}`, "lib/a.txt": "a\nb\nc\nd\ne\n"})
-	r.commit(map[string]string{"VERSION": "3.2.1\n", "version.json": `{"version":"3.2.1","git_commit":"x"}`})
-	r.publish("HEAD:refs/heads/main")
 
 	r.source = version.Config{Source: "VERSION", Carriers: []string{"version.json"}, Author: "Release Team <release@example.org>"}
 	r.c = Config{Remote: production, MergeInto: "main"}
@@ -267,14 +317,8 @@ func (r *rig) fault(plan string) {
 func (r *rig) right() {
 	r.t.Helper()
 	commit := r.receipt(version.ID, "commit")
-	if got := r.remote("rev-parse", "release/v3.2.1"); got != commit {
-		r.t.Errorf("the branch is %s, want %s", got, commit)
-	}
-	if got := r.remote("tag", "-l"); got != "v3.2.1" {
-		r.t.Errorf("tags %q", got)
-	}
-	if got := r.remote("cat-file", "-t", "v3.2.1") + " " + r.remote("rev-parse", "v3.2.1^{commit}"); got != "tag "+commit {
-		r.t.Errorf("the tag is %s, want a tag of %s", got, commit)
+	if got := r.remote("for-each-ref", "--format=%(refname) %(objecttype) %(objectname) %(*objectname)", "refs/heads/release", "refs/tags"); got != "refs/heads/release/v3.2.1 commit "+commit+" \nrefs/tags/v3.2.1 tag "+r.receipt(TagID, "object")+" "+commit {
+		r.t.Errorf("want a branch and an annotated tag of %s, the remote has\n%s", commit, got)
 	}
 	if got := r.remote("rev-list", "--count", "--merges", "main"); got != "1" {
 		r.t.Errorf("main has %s merges", got)

@@ -204,9 +204,20 @@ func fileAt(s *store, tree plumbing.Hash, path string) ([]byte, error) {
 // conflict says that two lines of history cannot be merged without a person.
 type conflict struct{ files []string }
 
-// Error names the files.
+// maxNamed is how many files of a conflict are named.
+const maxNamed = 20
+
+// Error names the files, the first ones.
 func (c *conflict) Error() string {
-	return fmt.Sprintf("both sides have changed %s", strings.Join(c.files, ", "))
+	shown, more := c.files, ""
+	if len(shown) > maxNamed {
+		shown, more = shown[:maxNamed], fmt.Sprintf(" and %d more files", len(c.files)-maxNamed)
+	}
+	var names []string
+	for _, file := range shown {
+		names = append(names, fmt.Sprintf("%.200q", file))
+	}
+	return "both sides have changed " + strings.Join(names, ", ") + more
 }
 
 // errOldGit says that git cannot merge without a working tree.

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/imrightguy/slipway/phases/internal/hub"
+	"github.com/imrightguy/slipway/phases/internal/version"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
@@ -18,6 +19,9 @@ func (r *Release) Check(needs ...string) pipeline.Step {
 	sp := pipeline.Spec{
 		ID: CheckID, Needs: unique(append(append([]string{notesStep}, r.makers(false)...), needs...)), Checks: []string{Ready},
 		Inputs: []string{"artifact:" + notesFile}, Params: map[string]string{"repository": r.target, "title": r.title},
+	}
+	if r.o.Latest && !r.o.Older {
+		sp.Params["latest"] = "newer than the one before"
 	}
 	for _, f := range r.files {
 		if f.artifact != "" {
@@ -36,11 +40,9 @@ type check struct {
 
 func (s *check) Spec() pipeline.Spec { return s.spec }
 
-// findings are what the check saw. Faults go into the digest of the evidence, notes do not.
-type findings struct {
-	faults, notes []string
-	immutable     string // on, off or unknown
-}
+// findings are what the check saw. Faults go into the digest of the evidence, notes do not: what one token may see and
+// another may not must not undo an approval.
+type findings struct{ faults, notes []string }
 
 func (f *findings) fault(format string, args ...any) {
 	f.faults = append(f.faults, fmt.Sprintf(format, args...))
@@ -54,7 +56,7 @@ func (s *check) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 	e := pipeline.Evidence{Check: Ready, Expected: fmt.Sprintf(
 		"the token may push to %s/%s, which is not archived; no other release or draft has tag %s; GitHub takes the names and sizes of %d assets, and the notes",
 		s.cfg.Owner, s.cfg.Repo, s.o.Tag, len(s.files))}
-	f := findings{immutable: "unknown"}
+	f := findings{}
 	if err := s.content(ws, &f); err != nil {
 		return nil, err
 	}
@@ -67,7 +69,7 @@ func (s *check) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 		e.Verdict, e.Found = gate.Fail, list(f.faults)
 		f.notes = append(f.faults, f.notes...)
 	case err == nil:
-		e.Verdict, e.Found = gate.Pass, "all of that; immutable releases: "+f.immutable
+		e.Verdict, e.Found = gate.Pass, "all of that"
 	}
 	if err != nil {
 		f.note("%v", err)
@@ -98,7 +100,10 @@ func (s *check) content(ws *pipeline.Workspace, f *findings) error {
 		}
 	}
 	notes, err := readNotes(ws)
-	if err != nil {
+	if errors.Is(err, errLongNotes) {
+		f.fault("%v", err)
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if n := utf8.RuneCountInString(body(notes, hub.Marker(ws.Run))); n > maxNotes {
@@ -107,14 +112,16 @@ func (s *check) content(ws *pipeline.Workspace, f *findings) error {
 	return nil
 }
 
-// readNotes reads the release's notes.
+var errLongNotes = fmt.Errorf("the notes have more than the %d characters that GitHub takes: shorten them", maxNotes)
+
+// readNotes reads the release's notes. The error is errLongNotes where they cannot be published anyway.
 func readNotes(ws *pipeline.Workspace) (string, error) {
 	a, path, err := ws.Input(notesFile)
 	if err != nil {
 		return "", err
 	}
-	if a.Size > 4*maxNotes { // a character has at most 4 bytes, so these are too many
-		return strings.Repeat("x", maxNotes+1), nil
+	if a.Size > 4*maxNotes { // a character has at most 4 bytes
+		return "", errLongNotes
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -142,6 +149,9 @@ func (s *check) remote(ctx context.Context, ws *pipeline.Workspace, f *findings)
 		return nil
 	case errors.Is(err, hub.ErrUnauthorized):
 		f.fault("%v", hub.ErrUnauthorized)
+		if token, err := w.Token(); err == nil {
+			f.note("it came from %s", token.Source)
+		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("cannot look at %s: %w", repository, err)
@@ -167,14 +177,43 @@ func (s *check) remote(ctx context.Context, ws *pipeline.Workspace, f *findings)
 	case err != nil:
 		return fmt.Errorf("cannot find out whether releases are immutable: %w", err)
 	case immutable.Known && immutable.Enabled:
-		f.immutable = "on"
 		f.note("releases are immutable: once published, nothing but title and notes of %s can be changed, and its tag can never be used again", s.o.Tag)
-	case immutable.Known:
-		f.immutable = "off"
-	default:
+	case !immutable.Known:
 		f.note("whether releases are immutable is not known (the token may not read the setting, or it is off): treat publishing %s as final", s.o.Tag)
 	}
+	if err := s.newer(ctx, w, f); err != nil {
+		return err
+	}
 	return s.others(ctx, w, f)
+}
+
+// newer tells whether a version that is newer would lose its place as the latest release. The plan goes by the tags of
+// the clone and the time of the base commit, which know nothing of a tag that was never fetched, or that was made later
+// than a commit on a branch for older versions.
+func (s *check) newer(ctx context.Context, w world, f *findings) error {
+	if !s.o.Latest || s.o.Older {
+		return nil
+	}
+	now, err := w.Latest(ctx)
+	if errors.Is(err, hub.ErrNotFound) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("cannot find out which release is the latest: %w", err)
+	}
+	prefix, suffix, _ := strings.Cut(s.o.Tag, s.o.Version)
+	latest, err := version.Parse(strings.TrimSuffix(strings.TrimPrefix(now.Tag, prefix), suffix))
+	if err != nil {
+		return nil // a tag of another kind cannot be compared
+	}
+	own, err := version.Parse(s.o.Version)
+	if err != nil {
+		return err
+	}
+	if latest.Compare(own) > 0 {
+		f.fault("the latest release is %s, which is newer, and this one would take its place: git fetch --tags and plan again; "+
+			"where that changes nothing, that tag is of a later commit: release a new commit of this branch", now.Tag)
+	}
+	return nil
 }
 
 // others looks for whatever has the tag and is not this run's.
@@ -188,7 +227,7 @@ func (s *check) others(ctx context.Context, w world, f *findings) error {
 		case r.Tag != s.o.Tag:
 			f.fault("release %d has this run's marker and tag %.100q", r.ID, r.Tag)
 		case r.Draft:
-			f.fault("there is another draft of %s (id %d)", s.o.Tag, r.ID)
+			f.fault("there is another draft of %s (id %d): let its maker finish, or delete it on the releases page, then run again", s.o.Tag, r.ID)
 		case r.Immutable:
 			f.fault("%s is published and immutable (id %d): its tag can never be used again, release another version", s.o.Tag, r.ID)
 		default:

@@ -136,6 +136,8 @@ type Options struct {
 	Tagged bool
 	// Prerelease and Latest are what the rules of the version's channel say. A prerelease is never the latest.
 	Prerelease, Latest bool
+	// Older says that release.yaml lets a version become the latest release although a newer one is.
+	Older bool
 }
 
 // An Asset is a file that a step made and that is uploaded under the last part of its name.
@@ -362,10 +364,10 @@ func (r *Release) ours(ctx context.Context, ws *pipeline.Workspace, w world) (hu
 		if gone, err := w.gone(ctx, err); !gone || err != nil {
 			return hub.Release{}, fmt.Errorf("cannot look at release %s: %w", r.o.Tag, err)
 		}
-		return hub.Release{}, &hub.ConflictError{What: "the draft of " + r.o.Tag + " that this run made is gone", IDs: []int64{id}}
+		return hub.Release{}, &hub.ConflictError{What: "the draft of " + r.o.Tag + " that this run made is gone: slipway rollback takes back the rest, then run again", IDs: []int64{id}}
 	}
 	if !rel.Bears(w.marker) || rel.Tag != r.o.Tag {
-		return hub.Release{}, &hub.ConflictError{What: "the draft of " + r.o.Tag + " that this run made has lost its marker or its tag", IDs: []int64{id}}
+		return hub.Release{}, &hub.ConflictError{What: "the draft of " + r.o.Tag + " that this run made has lost its marker or its tag: whoever edited it can put them back; else delete it there, slipway rollback, and run again", IDs: []int64{id}}
 	}
 	return rel, nil
 }

@@ -388,17 +388,18 @@ func TestFailure_050_UploadThenFetch(t *testing.T) {
 // What could not be looked at is unknown, and nothing goes on because of it.
 func TestFailure_058_UnknownNeverPasses(t *testing.T) {
 	for fault, check := range map[string]string{
-		"GET api:/repos/octo/app/immutable-releases: 503":                       Ready,
-		"GET api:/repos/octo/app #1-5: 502":                                     Ready,
-		"GET api:/user: 500":                                                    Ready,
-		"GET api:/repos/octo/app/releases/*/assets #9-13: 502":                  Assets,
-		"GET downloads:/**: 503":                                                Public,
-		"GET downloads:/**: truncated after 100 bytes":                          Public,
-		"GET web:/**: 502":                                                      Public,
-		"GET api:/repos/octo/app/releases/latest: 502":                          Latest,
-		"GET api:/repos/octo/app/releases/latest: 403 primary reset 7200s":      Latest,
-		"GET api:/repos/octo/app/releases/latest: 429 retry-after 7200s":        Latest,
-		"GET api:/repos/octo/app/releases/latest: 403 secondary retry-after 2h": Latest,
+		"GET api:/repos/octo/app/immutable-releases: 503":                           Ready,
+		"GET api:/repos/octo/app #1-5: 502":                                         Ready,
+		"GET api:/user: 500":                                                        Ready,
+		"GET api:/repos/octo/app/releases/latest #1-5: 502":                         Ready,
+		"GET api:/repos/octo/app/releases/*/assets #9-13: 502":                      Assets,
+		"GET downloads:/**: 503":                                                    Public,
+		"GET downloads:/**: truncated after 100 bytes":                              Public,
+		"GET web:/**: 502":                                                          Public,
+		"GET api:/repos/octo/app/releases/latest #2+: 502":                          Latest,
+		"GET api:/repos/octo/app/releases/latest #2+: 403 primary reset 7200s":      Latest,
+		"GET api:/repos/octo/app/releases/latest #2+: 429 retry-after 7200s":        Latest,
+		"GET api:/repos/octo/app/releases/latest #2+: 403 secondary retry-after 2h": Latest,
 	} {
 		t.Run(strings.ReplaceAll(fault, "/", "|"), func(t *testing.T) {
 			s := newStage(t)

@@ -47,6 +47,7 @@ type script struct {
 	Config     Config
 	Prerelease bool
 	Latest     bool
+	Older      bool
 }
 
 func newScript(commit string) script {
@@ -79,7 +80,7 @@ func sum(content string) string {
 }
 
 func (s script) release() (*Release, error) {
-	o := Options{Project: "App", Version: "1.2.3", Tag: tagName, Prerelease: s.Prerelease, Latest: s.Latest}
+	o := Options{Project: "App", Version: "1.2.3", Tag: tagName, Prerelease: s.Prerelease, Latest: s.Latest, Older: s.Older}
 	for _, name := range slices.Sorted(maps.Keys(s.Files)) {
 		o.Assets = append(o.Assets, Asset{name, "build/pkg/" + path.Base(name)})
 	}

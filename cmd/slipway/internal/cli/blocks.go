@@ -38,15 +38,15 @@ func (a *app) blocks(r *release, s *pipeline.Survey, of string) (out []ui.Block)
 			if strings.Contains(st.Last.Error, pipeline.ErrConflict.Error()) {
 				kind = "conflict"
 			}
-			out = append(out, a.stepBlock(kind, st, st.Last.Error))
+			out = append(out, a.stepBlock(r, kind, st, st.Last.Error))
 		case st.Last.Event == pipeline.Started:
-			out = append(out, a.stepBlock("unknown", st, "it was begun, and no record says how it ended"))
+			out = append(out, a.stepBlock(r, "unknown", st, "it was begun, and no record says how it ended"))
 		case ready && idle.Kind == "":
 			why := "it has not run yet"
 			if st.Last.Event == pipeline.Done {
 				why = "what it was made of has changed: it will be made again"
 			}
-			idle = a.stepBlock("missing", st, why)
+			idle = a.stepBlock(r, "missing", st, why)
 		}
 	}
 	if len(out) == 0 && idle.Kind != "" {
@@ -55,20 +55,20 @@ func (a *app) blocks(r *release, s *pipeline.Survey, of string) (out []ui.Block)
 	return out
 }
 
-func (a *app) stepBlock(kind string, st pipeline.StepState, why string) ui.Block {
-	return ui.Block{Block: gate.Block{Kind: kind, Step: st.Spec.ID, Why: why}, Command: a.command("run")}
+func (a *app) stepBlock(r *release, kind string, st pipeline.StepState, why string) ui.Block {
+	return ui.Block{Block: gate.Block{Kind: kind, Step: st.Spec.ID, Why: why}, Command: a.goOn(r)}
 }
 
 // gateBlock adds to what blocks a gate who can unblock it, and how.
 func (a *app) gateBlock(r *release, g gate.State, b gate.Block) ui.Block {
-	out := ui.Block{Block: b, Command: a.command("run")}
+	out := ui.Block{Block: b, Command: a.goOn(r)}
 	switch {
 	case b.Kind == "failed": // what was seen stands until something else is there to be looked at
 		out.Command = a.retry(r)
 	case b.Kind == "waiting" && b.What != "":
-		out.Command = a.command("attest", b.Step, b.What)
+		out.Command = a.signs(r, "attest", b.Step, b.What)
 	case b.Kind == "waiting":
-		out.Command = a.command("approve", b.Step)
+		out.Command = a.signs(r, "approve", b.Step)
 	}
 	if b.Who != "" {
 		out.People = r.people(b.Who)

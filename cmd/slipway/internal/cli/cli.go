@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
 	"github.com/imrightguy/slipway/pipeline"
 )
 
@@ -26,6 +28,7 @@ type Process struct {
 	Args    []string                                // without the program's name
 	Version string                                  // of the program; empty where it was not built for a release
 	Journal func(pipeline.Journal) pipeline.Journal // of tests: wraps every journal that is written; nil for none
+	World   func() *phases.Endpoints                // of tests: how the remotes are reached; nil for the world itself
 }
 
 // wrapJournal is what a program built for tests puts around every journal that is written.
@@ -38,12 +41,17 @@ type app struct {
 	dir  string // -C
 	file string // -f, as given; empty for release.yaml at the repository's root
 	now  func() time.Time
+
+	again string // what to do after an interrupt; empty: run carries on
 }
 
 // Main runs one command and returns the exit code.
 func Main(p Process) int {
 	if p.Journal == nil {
 		p.Journal = wrapJournal
+	}
+	if p.World != nil {
+		world = p.World
 	}
 	a := &app{Process: p, ui: ui.New(p.Streams), now: time.Now}
 	a.ui.JSON = slices.Contains(p.Args, "--json") // also for an error in the arguments
@@ -58,7 +66,7 @@ func Main(p Process) int {
 	}
 	code, hint := exit(err)
 	if code == exitInterrupted {
-		hint = a.command("run") + " carries on from here"
+		hint = cmp.Or(a.again, a.command("run")+" carries on from here")
 	}
 	if !a.ui.JSON {
 		err = explained(err)
@@ -88,8 +96,10 @@ const about = `Slipway takes a release of a repository from its source to packag
 
   slipway init      writes a release.yaml for this repository
   slipway plan      shows every step, and does nothing
+  slipway rehearse  carries the plan out against twins of all remotes on this machine, and looks at what arrived
   slipway run       carries the plan out, to the next gate that waits or to the end; killed anywhere, it carries on
   slipway why       tells what blocks, who can unblock it, and with which command
+  slipway verify    looks at what was published from outside, as a user would
 
 Exit codes:
 `
@@ -135,8 +145,8 @@ func (a *app) root() *cobra.Command {
 		return usage(cmd.CommandPath()+" --help shows the flags", "%w", err)
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(a.initialise(), a.check(), a.bump(), a.doctor(), a.plan(), a.run(), a.rehearse(), a.notes(), a.status(), a.why(), a.approve(),
-		a.attest(), a.waive(), a.state(), a.clean(), a.version(), a.schema(), a.completion())
+	root.AddCommand(a.initialise(), a.check(), a.bump(), a.doctor(), a.plan(), a.run(), a.rehearse(), a.verify(), a.notes(), a.status(), a.why(), a.approve(),
+		a.attest(), a.waive(), a.rollback(), a.hold(), a.state(), a.clean(), a.version(), a.schema(), a.completion())
 	return root
 }
 

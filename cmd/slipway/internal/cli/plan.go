@@ -6,7 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +36,8 @@ func (a *app) plan() *cobra.Command {
 		Short: "Show every step, and do nothing",
 		Long: `Shows the exact steps that a run carries out, in order, and changes nothing.
 
---probe compares them with the world: what a run would make, what is there already and what stands in the way.`,
+--probe compares them with the world: what a run would make, what is there already and what stands in the way. It
+changes nothing either; with a conflict it ends with exit code 5. run --dry-run does the same.`,
 		Example: "  slipway plan\n  slipway plan --probe\n  slipway plan --out plan.json && slipway run --plan plan.json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -71,7 +77,20 @@ func (a *app) showPlan(ctx context.Context, r *release, f planFlags) error {
 	if r.old != nil && r.old.Digest != r.plan.Digest {
 		a.ui.Warn("the journal has another plan: %s", strings.Join(ui.Diff(r.old, r.plan), "; "))
 	}
-	return a.ui.Show(view)
+	if err := a.ui.Show(view); err != nil {
+		return err
+	}
+	if n := view.Conflicts(); n > 0 {
+		return &coded{fmt.Errorf("a run would stop: %s in the way", stand(n)), exitConflict, "look at each of them, and take away what is not wanted; nothing was changed"}
+	}
+	return nil
+}
+
+func stand(n int) string {
+	if n == 1 {
+		return "1 thing stands"
+	}
+	return ui.Count(n, "thing") + " stand"
 }
 
 // probe looks at what a run would find: in the journal, in the files, and at the remotes. Nothing is written, not even
@@ -83,18 +102,28 @@ func (a *app) probe(ctx context.Context, r *release) ([]ui.Probe, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := os.Lstat(r.dir); errors.Is(err, fs.ErrNotExist) {
+		defer removeEmpty(filepath.Dir(r.dir))
+	}
 	store := files.Open(r.dirs)
+	w := &prober{app: a, r: r, o: o, silent: map[string]bool{}}
 	var out []ui.Probe
+	ahead := map[string]bool{} // steps that are outward and not done, and those that come after one
 	for _, st := range s.Steps {
 		p := ui.Probe{Step: st.Spec.ID, Sign: "+"}
+		after := slices.ContainsFunc(st.Spec.Needs, func(id string) bool { return ahead[id] })
+		ahead[st.Spec.ID] = after || st.Spec.Effect.Outward() && !st.Current
 		switch {
 		case st.Gate != nil:
-			p.Sign = "?"
+			p.Sign = "#"
 			if st.Current {
 				p.Sign, p.Why = "=", "passed"
 			}
+		case after && st.Spec.Effect == pipeline.Pure:
+			p.Why = "looks at what is not done yet"
 		case st.Spec.Effect.Outward() || st.Spec.Effect == pipeline.Pure && pipeline.PhaseOf(st.Spec.ID) != phases.First:
-			p.Sign, p.Why = a.look(ctx, r, o, st)
+			a.ui.Doing(st.Spec.ID)
+			p.Sign, p.Why = w.look(ctx, st)
 		case st.Current:
 			p.Sign = "="
 			for _, art := range st.Last.Artifacts {
@@ -106,43 +135,101 @@ func (a *app) probe(ctx context.Context, r *release) ([]ui.Probe, error) {
 			}
 		}
 		if err := ctx.Err(); err != nil {
+			a.ui.Doing("")
 			return nil, err
 		}
 		out = append(out, p)
 	}
+	a.ui.Doing("")
 	return out, nil
 }
 
-// look asks the world about a step: what an outward one would find, what a check sees.
-func (a *app) look(ctx context.Context, r *release, o pipeline.Options, st pipeline.StepState) (sign, why string) {
-	receipt, evidence, err := r.plan.Look(ctx, o, st.Spec.ID)
+// removeEmpty removes a folder and those in it as far as they hold no file: what looking has left where there was nothing.
+func removeEmpty(dir string) {
+	var dirs []string
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	for _, path := range slices.Backward(dirs) {
+		_ = os.Remove(path) // which is an error where it holds something
+	}
+}
+
+// prober asks the world about steps.
+type prober struct {
+	*app
+	r      *release
+	o      pipeline.Options
+	silent map[string]bool // hosts that have not answered: nobody waits for them twice
+	before map[string]phases.Standing
+}
+
+// patience is how long a host may take to answer what one step asks.
+const patience = 10 * time.Second
+
+// look asks the world about a step: what an outward one would find, what a check sees. An error is an answer too, for
+// one step does not keep the others from being looked at.
+func (w *prober) look(ctx context.Context, st pipeline.StepState) (sign, why string) {
+	host, _, _ := strings.Cut(st.Spec.Target, " ")
+	if host != "" && w.silent[host] {
+		return "?", "not asked again: " + host + " has not answered"
+	}
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	receipt, evidence, err := w.r.plan.Look(within, w.o, st.Spec.ID)
+	if errors.Is(err, pipeline.ErrUnmade) {
+		if !st.Spec.Effect.Outward() {
+			return "+", "looked at once there is something to compare with"
+		}
+		if w.before == nil {
+			w.before, err = phases.Before(within, w.o.Endpoints.(*phases.Endpoints), w.r.config, w.r.repo, w.r.plan)
+			if err != nil {
+				return "?", err.Error()
+			}
+		}
+		if at, ok := w.before[st.Spec.ID]; ok {
+			return at.Sign, at.Why
+		}
+		return "?", "looked at once there is something to compare with: " + st.Spec.Target
+	}
+	if within.Err() != nil && ctx.Err() == nil {
+		w.silent[host] = true
+		return "?", fmt.Sprintf("no answer within %s", patience)
+	}
 	switch {
-	case errors.Is(err, pipeline.ErrUnmade):
-		return "?", "is looked at once there is something to compare with: " + st.Spec.Target
 	case errors.Is(err, pipeline.ErrConflict):
 		return "!", err.Error()
 	case err != nil:
 		return "?", err.Error()
 	case !st.Spec.Effect.Outward():
-		for _, e := range evidence {
-			switch e.Verdict {
-			case gate.Fail:
-				return "!", e.Check + ": " + e.Summary
-			case gate.Unknown:
-				sign, why = "?", e.Check+": "+e.Summary
-			case gate.Pass:
-				if sign == "" {
-					why = e.Summary
-				}
-			}
-		}
-		return cmp.Or(sign, "="), why
+		return worst(evidence)
 	case receipt == nil && st.Current:
 		return "!", "it was made, and is gone: " + st.Spec.Target
 	case receipt == nil:
 		return "+", st.Spec.Target
 	}
 	return "=", "there already: " + st.Spec.Target
+}
+
+// worst is what a check sees: the worst of its evidence counts.
+func worst(evidence []gate.Evidence) (sign, why string) {
+	for _, e := range evidence {
+		text := e.Check + ": " + cmp.Or(e.Summary, e.Found)
+		switch e.Verdict {
+		case gate.Fail:
+			return "!", text
+		case gate.Unknown:
+			sign, why = "?", text
+		case gate.Pass:
+			if sign == "" {
+				why = e.Summary
+			}
+		}
+	}
+	return cmp.Or(sign, "="), why
 }
 
 // maxPlan bounds a plan file, in bytes.

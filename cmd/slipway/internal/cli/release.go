@@ -119,6 +119,10 @@ type release struct {
 	verifier   gate.Verifier
 	dir        string // of the journal
 	dirs       pipeline.Dirs
+
+	// Of a release that is not the one at HEAD, and of a plan beside a release's own, such as a rollback:
+	again func(context.Context) (*release, error) // plans it anew
+	goOn  []string                                // the command that carries it on, where that is not run
 }
 
 // release finds out which release this is and plans it. The version is the one of the source of truth at HEAD; the
@@ -262,7 +266,11 @@ func (a *app) open(ctx context.Context, r *release, amend bool) (*release, *jour
 	}
 	before := r.plans
 	if err = r.read(j); err == nil && len(r.plans) != len(before) { // another run has come between
-		r, err = a.release(ctx, amend)
+		if r.again != nil {
+			r, err = r.again(ctx)
+		} else {
+			r, err = a.release(ctx, amend)
+		}
 	}
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, j.Close())
@@ -275,7 +283,7 @@ func (a *app) warnings(ctx context.Context, r *release) {
 	if r.head.ID != r.base.ID {
 		a.ui.Warn("HEAD has moved on to %s; this release stays with the commit it was begun on, %s", ui.Short(r.head.ID), ui.Short(r.base.ID))
 		if !r.acted {
-			a.ui.Hint("%s takes HEAD instead", a.command("run", "--amend"))
+			a.ui.Hint("%s takes HEAD instead", a.goOn(r, "--amend"))
 		}
 	}
 	if n, ok := r.verifier.(nobody); ok {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
@@ -51,6 +52,11 @@ was HEAD when it began; --amend takes the plan and HEAD as they are now, as long
 func (a *app) doRun(ctx context.Context, f runFlags) error {
 	if f.jobs < 1 {
 		return usage("", "--jobs %d: at least one step has to run at a time", f.jobs)
+	}
+	if f.phase == phases.AUR {
+		if again, err := a.republish(ctx, f); again || err != nil {
+			return err
+		}
 	}
 	r, err := a.release(ctx, f.amend)
 	if err != nil {
@@ -139,7 +145,7 @@ func (k *planKeeper) keep(p *pipeline.Plan) error {
 // ended says what a run has led to, and what comes next.
 func (a *app) ended(ctx context.Context, r *release, f runFlags, made int, err error) error {
 	if plans, ok := errors.AsType[*pipeline.PlanError](err); ok {
-		return a.differs(plans.Old, plans.New, a.command("run", "--amend")+" goes on with the plan as it is now")
+		return a.differs(plans.Old, plans.New, a.goOn(r, "--amend")+" goes on with the plan as it is now")
 	}
 	survey, lookErr := a.survey(r)
 	if lookErr != nil {
@@ -153,7 +159,7 @@ func (a *app) ended(ctx context.Context, r *release, f runFlags, made int, err e
 	case errors.As(err, &stopped):
 		return a.stopped(r, survey, stopped.State, err)
 	case err != nil && context.Cause(ctx) == nil && !errors.Is(err, pipeline.ErrDiffers) && !errors.Is(err, pipeline.ErrConflict):
-		return withHint(err, "once that is mended, %s carries on; what is done stays done\nwhere a new commit mends it: %s", a.command("run"), a.retry(r))
+		return withHint(err, "once that is mended, %s carries on; what is done stays done\nwhere a new commit mends it: %s", a.goOn(r), a.retry(r))
 	case err != nil:
 		return err
 	}
@@ -198,13 +204,13 @@ func (a *app) stopped(r *release, s *pipeline.Survey, g gate.State, err error) e
 			err = fmt.Errorf("%s waits for %s to approve it", g.ID, g.Approve)
 		}
 	default:
-		mended := "mend it, then: " + a.command("run")
+		mended := "mend it, then: " + a.goOn(r)
 		if len(blocks) > 0 && blocks[0].Kind == "failed" {
 			mended = "mend it and commit, then: " + a.retry(r)
 		}
 		hints = []string{mended}
 		if g.Approve != "" && len(blocks) > 0 && blocks[0].What != "" {
-			hints = append(hints, "or as "+g.Approve+": "+a.command("waive", g.ID, blocks[0].What, "--reason", "TEXT", "--expires", "7d"))
+			hints = append(hints, "or as "+g.Approve+": "+a.signs(r, "waive", g.ID, blocks[0].What, "--reason", "TEXT", "--expires", "7d"))
 		}
 	}
 	return &coded{err, exitGate, strings.Join(hints, "\n")}
@@ -213,9 +219,26 @@ func (a *app) stopped(r *release, s *pipeline.Survey, g gate.State, err error) e
 // retry is the command that takes a mended commit into the release, as long as anything can.
 func (a *app) retry(r *release) string {
 	if r.acted {
-		return a.command("run")
+		return a.goOn(r)
 	}
-	return a.command("run", "--amend")
+	return a.goOn(r, "--amend")
+}
+
+// goOn is the command that carries a release on, or what stands beside it.
+func (a *app) goOn(r *release, flags ...string) string {
+	words := r.goOn
+	if len(words) == 0 {
+		words = []string{"run"}
+	}
+	return a.command(append(slices.Clone(words), flags...)...)
+}
+
+// signs is a command that signs something of a release, which is told where it is not the one at HEAD.
+func (a *app) signs(r *release, words ...string) string {
+	if r.again != nil {
+		words = append(words, "--version", r.plan.Env.Version)
+	}
+	return a.command(words...)
 }
 
 // shown is a path as the user would write it from where they stand.

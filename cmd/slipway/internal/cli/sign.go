@@ -20,8 +20,8 @@ import (
 
 // signFlags say how something is signed and where it goes.
 type signFlags struct {
-	key, request, out, imported string
-	unsigned                    bool
+	key, request, out, imported, version string
+	unsigned                             bool
 }
 
 func (f *signFlags) register(cmd *cobra.Command, what string) {
@@ -30,6 +30,7 @@ func (f *signFlags) register(cmd *cobra.Command, what string) {
 	flags.StringVar(&f.request, "request", "", "sign this `file`, without the journal; needs --out")
 	flags.StringVar(&f.out, "out", "", "write the "+what+" to this `file` instead of recording it")
 	flags.StringVar(&f.imported, "import", "", "record the "+what+" in this `file`, made elsewhere")
+	flags.StringVar(&f.version, "version", "", versionFlag)
 	if what == "statement" {
 		flags.BoolVar(&f.unsigned, "unsigned", false, "with --out: write the statement without a signature, for somebody else to sign")
 	}
@@ -56,7 +57,7 @@ func (a *app) sign(ctx context.Context, s signing) error {
 	case s.unsigned && s.out == "":
 		return usage("", "--unsigned needs --out: the file that the statement goes to")
 	}
-	r, err := a.release(ctx, false)
+	r, err := a.addressed(ctx, s.gate, s.version)
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (a *app) sign(ctx context.Context, s signing) error {
 		if err := writeFile(a.path(s.out), request.Bytes()); err != nil {
 			return err
 		}
-		next := []string{"ssh-keygen -Y sign -n slipway-approval -f KEY " + ui.Quote(s.out), a.command(verb(s.kind), "--import", s.out)}
+		next := []string{"ssh-keygen -Y sign -n slipway-approval -f KEY " + ui.Quote(s.out), a.importing(request, s.out)}
 		return a.ui.Show(signed{Kind: s.kind, Gate: request.Gate, Criterion: request.Criterion, Files: []string{s.out}, Next: next})
 	default:
 		a.ui.Note(ui.Request{Request: request, Head: "You sign this " + s.kind + ":"})
@@ -97,6 +98,15 @@ func (a *app) sign(ctx context.Context, s signing) error {
 		}
 	}
 	return a.record(ctx, r, s, request, st)
+}
+
+// importing is the command that records what was signed elsewhere. What lies beside a release is named.
+func (a *app) importing(request gate.Request, file string) string {
+	words := []string{verb(request.Kind)}
+	if kind := pipeline.PhaseOf(request.Gate); kind == phases.RollbackPhase || kind == phases.HoldPhase {
+		words = append(words, request.Gate, "--version", request.Version)
+	}
+	return a.command(append(words, "--import", file)...)
 }
 
 func verb(kind string) string {
@@ -160,7 +170,7 @@ func (a *app) signElsewhere(ctx context.Context, s signing) error {
 	if s.kind != gate.Approval { // the statement travels with its signature beside it
 		carry = strings.TrimSuffix(s.out, ".sig")
 	}
-	next := "where the release is: " + a.command(verb(s.kind), "--import", carry)
+	next := "where the release is: " + a.importing(request, carry)
 	return a.ui.Show(signed{Kind: s.kind, Gate: request.Gate, Criterion: request.Criterion, Files: []string{s.out}, Next: []string{next}})
 }
 
@@ -244,7 +254,7 @@ func (a *app) matching(keys []ssh.Signer, file string) ([]ssh.Signer, error) {
 func (a *app) writeStatement(s signing, request gate.Request, st gate.Statement) error {
 	out := signed{
 		Kind: s.kind, Gate: request.Gate, Criterion: request.Criterion, Files: []string{s.out},
-		Next: []string{"where the release is: " + a.command(verb(s.kind), "--import", s.out)},
+		Next: []string{"where the release is: " + a.importing(request, s.out)},
 	}
 	signature := s.out
 	if s.kind != gate.Approval {

@@ -18,20 +18,39 @@ import (
 )
 
 // phaseTitles are the phases' names in a tracker.
-var phaseTitles = map[string]string{"build": "Application Building", "release": "Release Management", "aur": "AUR Publication"}
+var phaseTitles = map[string]string{"build": "Application Building", "release": "Release Management", "aur": "AUR Publication", "rollback": "Rollback"}
 
 // groupTitles are what kinds of steps are called in a tracker.
 var groupTitles = map[string]string{
 	"version": "Version", "component": "Components", "bundle": "Bundles", "tarball": "Packages", "deb": "Packages", "aur": "Packages",
 	"appimage": "Packages", "checksums": "Packages", "inspect": "Inspection", "requirements": "Requirements", "check": "Checks", "judge": "Judges of the distributions",
+	"notes": "Release notes", "branch": "Git", "tag": "Git", "merge": "Git", "draft": "GitHub", "asset": "GitHub", "publish": "GitHub", "download": "GitHub",
+	"published": "Sources", "remote": "Repository", "lint": "Repository", "push": "Submission", "readback": "Submission",
 }
 
-// tracker writes the deployment tracker: every tick follows from a record.
-func (a *app) tracker(r *release, s *pipeline.Survey) error {
+// tracker prints the deployment tracker.
+func (a *app) tracker(r *release, s *pipeline.Survey, back *recovery) error {
+	text, err := a.trackerText(r, s, back)
+	if err != nil {
+		return err
+	}
+	if a.ui.JSON {
+		return a.ui.Object(map[string]string{"markdown": string(text)})
+	}
+	return a.ui.Raw(text)
+}
+
+// trackerText is the deployment tracker: every tick follows from a record.
+func (a *app) trackerText(r *release, s *pipeline.Survey, back *recovery) ([]byte, error) {
 	t := r.config.Tracker()
 	t.To, t.Updated = r.plan.Env.Version, a.now()
 	t.From = r.before()
-	for _, st := range s.Steps {
+	steps, blocks := s.Steps, a.blocks(r, s, "")
+	if back != nil {
+		steps, blocks = slices.Concat(steps, back.survey.Steps), a.blocks(back.r, back.survey, "")
+		t.Next = append(t.Next, templates.TrackerAction{Title: back.Text(), Detail: back.State})
+	}
+	for _, st := range steps {
 		if st.Last.Time.After(t.Date) {
 			t.Date = st.Last.Time
 		}
@@ -60,7 +79,7 @@ func (a *app) tracker(r *release, s *pipeline.Survey) error {
 		g := &p.Groups[len(p.Groups)-1]
 		g.Tasks = append(g.Tasks, trackerTask(name, st))
 	}
-	for _, b := range a.blocks(r, s, "") {
+	for _, b := range blocks {
 		what := b.Step
 		if b.What != "" {
 			what += ", " + b.What
@@ -72,13 +91,7 @@ func (a *app) tracker(r *release, s *pipeline.Survey) error {
 		t.Next = append(t.Next, templates.TrackerAction{Title: b.Command, Detail: fmt.Sprintf("%s: %s: %s%s", what, b.Kind, firstLine(b.Why), who)})
 	}
 	text, err := templates.RenderTracker(t)
-	if err != nil {
-		return err
-	}
-	if a.ui.JSON {
-		return a.ui.Object(map[string]string{"markdown": string(text)})
-	}
-	return a.ui.Raw(append(bytes.TrimRight(text, "\n"), '\n'))
+	return append(bytes.TrimRight(text, "\n"), '\n'), err
 }
 
 func trackerTask(title string, st pipeline.StepState) templates.TrackerTask {

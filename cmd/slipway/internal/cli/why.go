@@ -7,12 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
 
 func (a *app) why() *cobra.Command {
-	return &cobra.Command{
+	version := ""
+	cmd := &cobra.Command{
 		Use:   "why [STEP or GATE]",
 		Short: "Tell what blocks, who can unblock it, and with which command",
 		Long: `Tells what keeps a step, a gate or the whole release from going on. Each block has a kind:
@@ -28,7 +30,7 @@ and so do the statements that were refused, with the reason.`,
 		Example: "  slipway why\n  slipway why gate/build",
 		Args:    between(0, "a step or gate"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := a.release(cmd.Context(), false)
+			r, err := a.addressed(cmd.Context(), argument(args, 0), version)
 			if err != nil {
 				return err
 			}
@@ -36,9 +38,15 @@ and so do the statements that were refused, with the reason.`,
 			if err != nil {
 				return err
 			}
-			return a.showWhy(r, s, argument(args, 0))
+			of := argument(args, 0)
+			if of == phases.RollbackPhase || of == phases.HoldPhase { // all of it
+				of = ""
+			}
+			return a.showWhy(r, s, of)
 		},
 	}
+	cmd.Flags().StringVar(&version, "version", "", versionFlag)
+	return cmd
 }
 
 func (a *app) showWhy(r *release, s *pipeline.Survey, of string) error {

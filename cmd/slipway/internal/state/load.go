@@ -77,7 +77,7 @@ func Unpack(r io.Reader, dir string, encode func(*pipeline.Plan) ([]byte, error)
 		if err != nil {
 			return nil, fmt.Errorf("the archive is damaged: %w", err)
 		}
-		if slices.Contains(receipts, h.Name) && s.receipts[h.Name] == nil && len(s.artifacts) == 0 {
+		if slices.Contains(receipts, h.Name) && h.Typeflag == tar.TypeReg && s.receipts[h.Name] == nil && len(s.artifacts) == 0 {
 			b, err := bounded(t, h, maxReceipt)
 			if err != nil {
 				return nil, err

@@ -19,7 +19,7 @@ type Plan struct {
 // Probe says what a run would find at a step.
 type Probe struct {
 	Step string `json:"step"`
-	Sign string `json:"sign"` // + it would be made, = it is there already, ! something else is there, ? not known
+	Sign string `json:"sign"` // + it would be made, = it is there already, ! something else is there, ? not known, # a gate
 	Why  string `json:"why,omitempty"`
 }
 
@@ -37,13 +37,13 @@ func (v Plan) Show(p *Page) {
 	for _, pr := range v.Probes {
 		probes[pr.Step] = pr
 	}
-	var rows [][]Cell
+	var rows []Row
 	phase := ""
 	flush := func() {
 		if len(rows) > 0 {
 			p.Gap()
 			p.Line(Cell{phase, Bold})
-			p.Table("  ", rows...)
+			p.Rows("  ", rows...)
 			rows = nil
 		}
 	}
@@ -65,18 +65,19 @@ func (v Plan) Show(p *Page) {
 		} else {
 			effects[effect]++
 		}
+		full := false
 		if pr, ok := probes[sp.ID]; ok {
-			sign = probeSign(pr.Sign)
+			sign, full = probeSign(pr.Sign), pr.Sign == "!" || pr.Sign == "?"
 			if pr.Why != "" {
 				does = pr.Why
 			}
 		}
-		rows = append(rows, []Cell{sign, {Text: strings.TrimPrefix(sp.ID, phase+"/")}, {does, Dim}})
+		rows = append(rows, Row{Sign: sign, Name: strings.TrimPrefix(sp.ID, phase+"/"), Text: does, Full: full})
 	}
 	flush()
 	p.Gap()
 	if v.Probes != nil {
-		p.Line(Cell{Text: "+ make   = made already   ! conflict   ? not known   # gate"})
+		p.Line(Cell{Text: "+ to do   = there already   ! in the way   ? not known   # gate"})
 		return
 	}
 	p.Line(Cell{Text: "+ makes files here   ? looks   # gate   > others see it, can be taken back   ! others see it, permanent"})
@@ -89,8 +90,18 @@ func (v Plan) Show(p *Page) {
 	p.Line(Cell{Text: out})
 }
 
+// Conflicts counts the steps at which something else is there.
+func (v Plan) Conflicts() (n int) {
+	for _, pr := range v.Probes {
+		if pr.Sign == "!" {
+			n++
+		}
+	}
+	return n
+}
+
 func probeSign(sign string) Cell {
-	return Cell{sign, map[string]Style{"+": Green, "!": Red, "?": Yellow}[sign]}
+	return Cell{sign, map[string]Style{"+": Green, "!": Red, "?": Yellow, "#": Cyan}[sign]}
 }
 
 // does says what a step is for: what it acts on, makes or checks.

@@ -218,6 +218,15 @@ var clients = []client{
 	{"go-git", goPush, goTip},
 }
 
+// clientsOf are the clients of case i: one, in turn, and all of them where SLIPWAY_LONG is set. [TestScenario] shows that the
+// server tells both the same.
+func clientsOf(i int) []client {
+	if os.Getenv("SLIPWAY_LONG") != "" {
+		return clients
+	}
+	return clients[i%len(clients):][:1]
+}
+
 // gitEnv is all that the git program sees of the machine.
 func gitEnv(t *testing.T, s *Server, key testKey) []string {
 	t.Helper()

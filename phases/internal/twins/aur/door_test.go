@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestDoor tries the refusals before git starts, with both clients.
+// TestDoor tries the refusals before git starts.
 func TestDoor(t *testing.T) {
 	need(t, "git")
 	mine, theirs, co, staff, mail, ban, gone, unknown := newKey(t), newKey(t), newKey(t), newKey(t), newKey(t), newKey(t), newKey(t), newKey(t)
@@ -35,7 +35,7 @@ func TestDoor(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, tc := range []struct {
+	for i, tc := range []struct {
 		test, name string
 		key        testKey
 		want       string // "" for accepted
@@ -53,7 +53,7 @@ func TestDoor(t *testing.T) {
 		{"invalid name", "Upper-", mine, "git-receive-pack: invalid repository name: Upper-"},
 		{"folders", "a/b-", mine, "git-receive-pack: invalid repository name: a/b-"},
 	} {
-		for _, client := range clients {
+		for _, client := range clientsOf(i) {
 			t.Run(tc.test+"/"+client.name, func(t *testing.T) {
 				name := tc.name + client.name
 				c := newClone(t)
@@ -82,10 +82,10 @@ func TestDoor(t *testing.T) {
 			})
 		}
 	}
-	if r, ok := s.Record("mine-git"); !ok || r.Maintainer != "me" {
+	if r, ok := s.Record("mine-go-git"); !ok || r.Maintainer != "me" {
 		t.Errorf("a co-maintainer's push made %q the maintainer", r.Maintainer)
 	}
-	if r, _ := s.Record("orphan-git"); r.Maintainer != "staff" {
+	if r, _ := s.Record("orphan-go-git"); r.Maintainer != "staff" {
 		t.Errorf("the orphan belongs to %q", r.Maintainer)
 	}
 }

@@ -70,11 +70,11 @@ func TestNamedFaults(t *testing.T) {
 	}
 }
 
-// TestPushFaults lets a push meet each fault, with both clients, and looks at what the client may believe and what is there.
+// TestPushFaults lets a push meet each fault and looks at what the client may believe and what is there.
 func TestPushFaults(t *testing.T) {
 	need(t, "git")
 	key := newKey(t)
-	for _, tc := range []struct {
+	for i, tc := range []struct {
 		plan     string
 		accepted bool   // what the client is told
 		done     bool   // what is true
@@ -96,7 +96,7 @@ func TestPushFaults(t *testing.T) {
 		{"receive-pack ** #1: rival in hook", false, false, "", false, 2},
 		{"receive-pack ** #1: late 1 calls", true, true, "", true, 2},
 	} {
-		for _, client := range clients {
+		for _, client := range clientsOf(i) {
 			t.Run(tc.plan+"/"+client.name, func(t *testing.T) {
 				t.Parallel()
 				s := start(t, Options{}, key)

@@ -146,7 +146,7 @@ var ruleCases = []ruleCase{
 	{name: "strict-no-arch", parser: Strict, commits: info("\tarch = x86_64\n", ""), want: inCommit(1, "line 1: missing keyword arch")},
 }
 
-// TestRules pushes once for each rule, with the git program and with go-git: both must hear the server's own words, all of
+// TestRules pushes once for each rule, with the git program or with go-git: each must hear the server's own words, all of
 // them and nothing else, and leave master as the rule says.
 func TestRules(t *testing.T) {
 	need(t, "git")
@@ -163,8 +163,8 @@ func TestRules(t *testing.T) {
 		}
 		servers[p] = s
 	}
-	for _, rc := range ruleCases {
-		for _, client := range clients {
+	for i, rc := range ruleCases {
+		for _, client := range clientsOf(i) {
 			t.Run(rc.name+"/"+client.name, func(t *testing.T) {
 				t.Parallel()
 				rc.run(t, servers, client, key, staff)

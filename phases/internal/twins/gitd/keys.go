@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
+	"maps"
 	"net"
 	"sync"
 
@@ -18,17 +19,24 @@ import (
 // kinds are the sorts of host keys a server has, as OpenSSH's own servers do by default.
 var kinds = []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSA}
 
-// A keyring holds the host keys, one of each kind, and the other ones that a changed host would show.
+// Each process makes its host keys once: an RSA key takes longer to make than most servers live, and a client tells servers
+// apart by their ports. The others are what a changed host shows.
+var (
+	hostKeys  = sync.OnceValues(newKeys)
+	otherKeys = sync.OnceValues(newKeys)
+)
+
+// A keyring holds the host keys of one server, one of each kind.
 type keyring struct {
-	mu    sync.Mutex
-	now   map[string]ssh.Signer
-	other map[string]ssh.Signer
+	mu  sync.Mutex
+	now map[string]ssh.Signer
 }
 
-func (k *keyring) fill() (err error) {
+func (k *keyring) fill() error {
+	made, err := hostKeys()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.now, err = newKeys()
+	k.now = maps.Clone(made) // ChangeHostKey is for one server
 	return err
 }
 
@@ -38,13 +46,10 @@ func (k *keyring) present(changed bool) ([]ssh.Signer, error) {
 	defer k.mu.Unlock()
 	set := k.now
 	if changed {
-		if k.other == nil {
-			var err error
-			if k.other, err = newKeys(); err != nil {
-				return nil, err
-			}
+		var err error
+		if set, err = otherKeys(); err != nil {
+			return nil, err
 		}
-		set = k.other
 	}
 	var list []ssh.Signer
 	for _, kind := range kinds {

@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/journal"
+)
+
+func (a *app) hold() *cobra.Command {
+	var lift bool
+	var reason string
+	f := rollbackFlags{jobs: runtime.GOMAXPROCS(0)}
+	cmd := &cobra.Command{
+		Use:   "hold [VERSION] --reason TEXT",
+		Short: "Keep a version from being published, or let it go",
+		Long: `Commits a hold on a version, by default that at HEAD, to the main branch of the remote: a file that every release looks at
+before it publishes. --lift takes it away.
+
+Where release.yaml names a role under gates.rollback.approve, somebody of it has to sign first, at gate/hold.`,
+		Example: "  slipway hold --reason \"the settings do not open\"\n  slipway hold 3.2.1 --lift --reason \"mended in 3.2.2\"",
+		Args:    between(0, "a version"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.doHold(cmd.Context(), argument(args, 0), lift, strings.TrimSpace(reason), f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&lift, "lift", false, "let the version go")
+	flags.StringVar(&reason, "reason", "", "why, for those who come later")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask before the commit")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "show the plan, and do nothing")
+	flags.BoolVar(&f.amend, "amend", false, "go on with another reason than was begun with")
+	return cmd
+}
+
+func (a *app) doHold(ctx context.Context, version string, lift bool, reason string, f rollbackFlags) error {
+	main, err := a.besidesOf(version)
+	if err != nil {
+		return err
+	}
+	numbers, err := main.beside(phases.HoldPhase)
+	if err != nil {
+		return err
+	}
+	n := 1
+	if len(numbers) > 0 {
+		n = numbers[len(numbers)-1]
+		begun, _, was, over, err := a.holdAsked(main, n)
+		if err != nil {
+			return err
+		}
+		switch {
+		case over:
+			n++
+		case reason == "" && begun:
+			reason = was // it goes on
+		}
+	}
+	if reason == "" {
+		return usage(a.command("hold", "--reason", "TEXT"), "a hold needs a --reason, and so does its end")
+	}
+	r, err := a.numberedHold(ctx, main, n, lift, reason)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return a.ui.Show(ui.Plan{Plan: r.plan})
+	}
+	return a.carryOut(ctx, r, f, func(context.Context, int) error {
+		if over, err := a.isOverIn(r); err != nil || !over || a.ui.JSON {
+			return err
+		}
+		return a.ui.Show(held{filepath.Base(main.dir), lift, a.command("hold", filepath.Base(main.dir), "--lift", "--reason", "TEXT")})
+	})
+}
+
+// holdAsked is what the n-th hold was begun with.
+func (a *app) holdAsked(main *release, n int) (begun, lift bool, reason string, over bool, err error) {
+	old := &release{dir: filepath.Join(main.dir, fmt.Sprintf("%s-%d", phases.HoldPhase, n))}
+	if err := old.read(journal.Read(old.dir)); err != nil || old.old == nil {
+		return false, false, "", false, err
+	}
+	lift, reason, begun = phases.HoldAsked(old.old)
+	over, err = old.over()
+	return begun, lift, reason, over, err
+}
+
+// numberedHold plans the n-th hold, or its end. It stays with the commit that it was begun on.
+func (a *app) numberedHold(ctx context.Context, main *release, n int, lift bool, reason string) (*release, error) {
+	env := pipeline.Env{Project: main.config.Project, Version: filepath.Base(main.dir), Commit: main.base.ID, Time: main.base.Time}
+	old := &release{}
+	if err := old.read(journal.Read(filepath.Join(main.dir, fmt.Sprintf("%s-%d", phases.HoldPhase, n)))); err != nil {
+		return nil, err
+	}
+	if old.old != nil {
+		env = old.old.Env
+	}
+	phase, err := phases.Hold(main.config, main.repo, env, lift, reason)
+	if err != nil {
+		return nil, usage("", "cannot hold %s: %w", env.Version, err)
+	}
+	r, err := a.besides(ctx, main, phases.HoldPhase, n, env, phase)
+	if err != nil {
+		return nil, err
+	}
+	r.goOn = []string{"hold", filepath.Base(main.dir), "--reason", reason}
+	if lift {
+		r.goOn = append(r.goOn, "--lift")
+	}
+	r.again = func(ctx context.Context) (*release, error) { return a.numberedHold(ctx, main, n, lift, reason) }
+	return r, nil
+}
+
+// holdAgain plans the n-th hold of a version as it was begun.
+func (a *app) holdAgain(ctx context.Context, main *release, n int) (*release, error) {
+	begun, lift, reason, _, err := a.holdAsked(main, n)
+	if err != nil {
+		return nil, err
+	}
+	if !begun {
+		return nil, withHint(errNotBegun, "%s", a.command("hold", "--reason", "TEXT"))
+	}
+	return a.numberedHold(ctx, main, n, lift, reason)
+}
+
+// held closes a hold, or its end.
+type held struct {
+	version string
+	lifted  bool
+	lift    string
+}
+
+// Show tells what holds now.
+func (h held) Show(p *ui.Page) {
+	p.Gap()
+	if h.lifted {
+		p.Printf("%s is not held any more\n", h.version)
+		return
+	}
+	p.Printf("%s is held: no release publishes it until %s\n", h.version, h.lift)
+}

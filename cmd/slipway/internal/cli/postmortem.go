@@ -1,0 +1,304 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/journal"
+	"github.com/imrightguy/slipway/templates"
+)
+
+// writePostmortem writes the report on a release that is rolled back, of its journal and of the rollback's. It holds what
+// these say and nothing else, so that writing it twice makes the same file.
+func (a *app) writePostmortem(ctx context.Context, main, r *release, planned *phases.Rollback) (file string, err error) {
+	released, err := phases.ReadReleased(journal.Read(main.dir))
+	if err != nil {
+		return "", err
+	}
+	back, err := phases.ReadReleased(journal.Read(r.dir))
+	if err != nil || back.Plan == nil {
+		return "", err
+	}
+	survey, err := a.survey(r)
+	if err != nil {
+		return "", err
+	}
+	asked, _ := phases.RollbackAsked(back.Plan)
+	p := templates.Postmortem{
+		Project: main.config.Project, Bad: filepath.Base(main.dir), Good: planned.To, Reason: asked.Reason, Lead: main.config.About.Lead,
+		Published: released.Published(), Levels: postmortemLevels(survey, planned), Notices: notices(released, back, planned),
+	}
+	p.Began, p.Ended = bounds(r)
+	for _, of := range []*release{main, r} {
+		events, approvals, err := a.told(of)
+		if err != nil {
+			return "", err
+		}
+		p.Timeline, p.Approvals = append(p.Timeline, events...), append(p.Approvals, approvals...)
+	}
+	for _, why := range planned.LeftOut {
+		p.Timeline = append(p.Timeline, templates.PostmortemEvent{Time: p.Began, What: "left out", Detail: why})
+	}
+	slices.SortStableFunc(p.Timeline, func(a, b templates.PostmortemEvent) int { return a.Time.Compare(b.Time) })
+	if whole, err := a.recorded(ctx, p.Bad); err == nil { // where it cannot be planned any more, its gates are left out
+		if s, err := a.survey(whole); err == nil {
+			p.Gates = trackerGates(s)
+		}
+	}
+	p.Gates = append(p.Gates, trackerGates(survey)...)
+	text, err := templates.RenderPostmortem(p)
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(r.dir, "postmortem.md")
+	return file, writeFile(file, text)
+}
+
+func trackerGates(s *pipeline.Survey) (out []templates.TrackerGate) {
+	for _, st := range s.Steps {
+		if st.Gate != nil {
+			out = append(out, trackerGate(*st.Gate))
+		}
+	}
+	return out
+}
+
+// bounds are when a journal began, and when its last step was done; zero while it goes on.
+func bounds(r *release) (began, ended time.Time) {
+	var last string
+	for rec, err := range journal.Read(r.dir).Records() {
+		if err != nil {
+			break
+		}
+		if rec.Planned != nil {
+			last, ended = "", time.Time{}
+			if n := len(rec.Planned.Specs); n > 0 {
+				last = rec.Planned.Specs[n-1].ID
+			}
+		}
+		if began.IsZero() {
+			began = rec.Time
+		}
+		if rec.Event == pipeline.Done && rec.Step == last {
+			ended = rec.Time
+		}
+	}
+	return began, ended
+}
+
+// told are the events of a journal that others have noticed, and what people signed.
+func (a *app) told(r *release) (events []templates.PostmortemEvent, approvals []templates.PostmortemApproval, err error) {
+	specs := map[string]pipeline.Spec{}
+	for rec, err := range journal.Read(r.dir).Records() {
+		if err != nil {
+			return nil, nil, err
+		}
+		if rec.Planned != nil {
+			for _, sp := range rec.Planned.Specs {
+				specs[sp.ID] = sp
+			}
+		}
+		switch sp := specs[rec.Step]; {
+		case rec.Event == pipeline.Begin && r.goOn != nil && r.goOn[0] == "rollback":
+			events = append(events, templates.PostmortemEvent{Time: rec.Time, What: "rollback began", Detail: "plan " + ui.Short(rec.Plan)})
+		case rec.Event == pipeline.Amend:
+			events = append(events, templates.PostmortemEvent{Time: rec.Time, What: "the plan was changed", Detail: "plan " + ui.Short(rec.Plan)})
+		case rec.Statement != nil:
+			if x, ok := signedBy(r, rec); ok {
+				approvals = append(approvals, x)
+			}
+		case rec.Step == "" || rec.Event == pipeline.Started:
+		case strings.HasPrefix(rec.Step, "gate/") || strings.HasPrefix(rec.Step, "proof/"):
+			what := map[pipeline.Event]string{pipeline.Done: " passed", pipeline.Waiting: " waits", pipeline.Failed: " did not pass"}[rec.Event]
+			events = append(events, templates.PostmortemEvent{Time: rec.Time, What: rec.Step + what})
+		case !sp.Effect.Outward():
+		case rec.Event == pipeline.Failed:
+			events = append(events, templates.PostmortemEvent{Time: rec.Time, What: rec.Step + " failed", Detail: firstLine(rec.Error)})
+		case rec.Event == pipeline.Undone:
+			events = append(events, templates.PostmortemEvent{Time: rec.Time, What: rec.Step + " taken back", Detail: sp.Target})
+		default:
+			what := rec.Step
+			if rec.Adopted {
+				what += " (found as wanted)"
+			}
+			events = append(events, templates.PostmortemEvent{Time: rec.Time, What: what, Detail: sp.Target})
+		}
+	}
+	return events, approvals, nil
+}
+
+// signedBy reads a statement, if it counts for somebody.
+func signedBy(r *release, rec pipeline.Record) (x templates.PostmortemApproval, ok bool) {
+	req, err := gate.ParseRequest(rec.Statement.Signed)
+	if err != nil {
+		return x, false
+	}
+	who, err := r.verifier.Verify(req.Role, rec.Statement.Signed, rec.Statement.Signature)
+	if err != nil {
+		return x, false
+	}
+	x = templates.PostmortemApproval{Time: rec.Time, By: who + " (" + req.Role + ")", What: req.Gate, Note: req.Reason}
+	x.Kind = map[string]string{gate.Approval: "approved", gate.Attestation: "attested", gate.Waiver: "waived"}[req.Kind]
+	if req.Criterion != "" {
+		x.What += ", " + req.Criterion
+	}
+	return x, true
+}
+
+// levelOf is the level that an outward step of a rollback belongs to.
+func levelOf(id string) string {
+	switch _, name, _ := strings.Cut(id, "/"); {
+	case name == "withdraw" || name == "latest" || name == "delete":
+		return "github"
+	case name == "revert" || name == "tag":
+		return "git"
+	case name == "hold":
+		return "hold"
+	}
+	return "aur"
+}
+
+// postmortemLevels say how far each planned level has come.
+func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templates.PostmortemLevel) {
+	outcomes := map[string]string{
+		"aur":    "pacman upgrades to the payload of " + planned.To + ", and installs it anew",
+		"github": "nobody is offered it; the latest release is " + planned.To,
+		"git":    "the main branch has the files from before the release's own commit; what was merged before it stays",
+		"hold":   "no run publishes it again",
+	}
+	if planned.To == "" {
+		outcomes["github"] = "nobody is offered it"
+	}
+	for _, level := range planned.Levels {
+		l := templates.PostmortemLevel{Title: level, State: templates.Pending}
+		var done []string
+		all := true
+		for _, st := range s.Steps {
+			if !st.Spec.Effect.Outward() || levelOf(st.Spec.ID) != level {
+				continue
+			}
+			switch {
+			case st.Last.Event == pipeline.Done:
+				done = append(done, st.Spec.ID+received(st.Last))
+			case st.Last.Event == pipeline.Failed:
+				l.State, all = templates.Failed, false
+			default:
+				if all = false; st.Last.Event == pipeline.Started && l.State == templates.Pending {
+					l.State = templates.Active
+				}
+			}
+		}
+		if level == "git" && !slices.ContainsFunc(s.Steps, func(st pipeline.StepState) bool {
+			return st.Spec.ID == "rollback/revert" && st.Last.Receipt["commit"] != ""
+		}) {
+			outcomes[level] = "nothing of the release's own commit was left to revert on the main branch"
+		}
+		if l.Done = strings.Join(done, "; "); all {
+			l.State, l.Outcome = templates.Done, outcomes[level]
+		} else if len(done) > 0 && l.State == templates.Pending {
+			l.State = templates.Active
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// received are the words of a receipt that say something to people.
+func received(rec pipeline.Record) string {
+	for _, key := range []string{"state", "version", "latest", "commit", "reason"} {
+		if v := rec.Receipt[key]; v != "" {
+			if len(v) == 40 {
+				v = ui.Short(v)
+			}
+			return " (" + v + ")"
+		}
+	}
+	return ""
+}
+
+// notices are for the users of each package that the release had.
+func notices(released, back *phases.Released, planned *phases.Rollback) (out []templates.PostmortemNotice) {
+	bad := strings.SplitN(released.Plan.Env.Version, "+", 2)[0]
+	for _, sp := range released.Plan.Specs {
+		if name, ok := strings.CutPrefix(sp.ID, "aur/push/"); ok && released.Acted(sp.ID) {
+			n := templates.PostmortemNotice{Format: "aur", Package: name, Bad: released.Done[sp.ID].Receipt["version"], URL: "https://aur.archlinux.org/packages/" + name}
+			if n.Version = back.Done["rollback/push/"+name].Receipt["version"]; n.Version != "" {
+				out = append(out, n)
+			}
+			continue
+		}
+		for _, name := range sp.Outputs {
+			file := path.Base(name)
+			n := templates.PostmortemNotice{Format: map[string]string{".deb": "deb", ".AppImage": "appimage", ".gz": "tarball", ".xz": "tarball", ".zst": "tarball"}[path.Ext(file)]}
+			if n.Format == "" || strings.HasPrefix(name, "work/") || planned.To == "" || !strings.HasPrefix(sp.ID, "build/"+n.Format+"/") {
+				continue
+			}
+			n.Package, n.File, n.URL = packageOf(sp.ID), strings.ReplaceAll(file, bad, planned.To), planned.Page
+			if parts := strings.Split(file, "_"); n.Format == "deb" && len(parts) == 3 {
+				n.Bad, n.Version = parts[1], strings.ReplaceAll(parts[1], bad, planned.To)
+			}
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// packageOf is the package that a step of the build phase makes: build/FORMAT/NAME[/ARCH].
+func packageOf(id string) string {
+	parts := strings.Split(id, "/")
+	return parts[min(2, len(parts)-1)]
+}
+
+// recovery is the newest rollback of a release.
+type recovery struct {
+	ui.Recovery
+	r      *release
+	survey *pipeline.Survey
+}
+
+// recovery finds the newest rollback of a release; nil where there is none, or where it cannot be planned any more.
+func (a *app) recovery(ctx context.Context, main *release) *recovery {
+	numbers, err := main.beside(phases.RollbackPhase)
+	if err != nil || len(numbers) == 0 {
+		return nil
+	}
+	n := numbers[len(numbers)-1]
+	begun, _, err := a.journalled(filepath.Base(main.dir))
+	var r *release
+	if err == nil {
+		r, err = a.rollbackAgain(ctx, begun, n)
+	}
+	var s *pipeline.Survey
+	if err == nil {
+		s, err = a.survey(r)
+	}
+	if err != nil {
+		a.ui.Warn("cannot tell how rollback %d stands: %v", n, err)
+		return nil
+	}
+	asked, _ := phases.RollbackAsked(r.plan)
+	out := &recovery{r: r, survey: s, Recovery: ui.Recovery{
+		Name: filepath.Base(r.dir), To: asked.To, State: "rolled back",
+		Clock: []string{"0-1 hour: decision", "1-4 hours: execution", "4-24 hours: users are told", "1-7 days: causes and a fix"},
+	}}
+	out.Began, out.Ended = bounds(r)
+	if out.Horizon = templates.Horizon(a.now().Sub(out.Began)); out.Ended.IsZero() {
+		done, all := 0, 0
+		for _, st := range s.Steps {
+			if all++; st.Current {
+				done++
+			}
+		}
+		out.State = fmt.Sprintf("%d of %s done", done, ui.Count(all, "step"))
+	}
+	return out
+}

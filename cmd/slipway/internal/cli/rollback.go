@@ -1,0 +1,497 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/journal"
+)
+
+// rollbackFlags are what a rollback can be told.
+type rollbackFlags struct {
+	phases.RollbackOptions
+	asked              bool // any of the options was given
+	jobs               int
+	amend, yes, dryRun bool
+}
+
+func (a *app) rollback() *cobra.Command {
+	var f rollbackFlags
+	cmd := &cobra.Command{
+		Use:   "rollback [VERSION]",
+		Short: "Take a release back: unwind what nobody has yet, or bring users back to an older version",
+		Long: `Takes back the release of a version, by default that at HEAD.
+
+As long as nothing irrevocable was done, all that the journal says was done is taken back, newest first: what was there
+before stays, and in doubt the remotes are asked.
+
+After that users have it, and it goes forward: a plan of its own, behind gate/rollback, brings them back to an older
+version. Its levels, in this order:
+
+  aur     a commit that pacman takes for newer, with the older payload
+  github  the release is a draft again (an immutable one gets a notice), "latest" is the older one
+  git     a commit that puts the files back which the release's commit changed; never a reset, never forced
+  hold    a file on the main branch: nothing publishes the version again until slipway hold --lift
+
+A rollback that stopped goes on when the command is run again.`,
+		Example: "  slipway rollback\n  slipway rollback 3.2.1 --to 3.2.0 --dry-run\n  slipway rollback 3.2.1 --to 3.2.0 --reason \"the settings do not open\"",
+		Args:    between(0, "a version"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"to", "level", "epoch", "delete", "delete-tag", "reason"} {
+				f.asked = f.asked || cmd.Flags().Changed(name)
+			}
+			return a.doRollback(cmd.Context(), argument(args, 0), f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.To, "to", "", "bring users back to this `version` (default: the newest version tag before it)")
+	flags.StringSliceVar(&f.Levels, "level", nil, "only these `levels`: "+strings.Join(phases.RollbackLevels, ", ")+" (default: all that the release has reached)")
+	flags.BoolVar(&f.Epoch, "epoch", false, "raise the epoch of AUR packages, which they keep for ever, instead of a +really version")
+	flags.BoolVar(&f.Delete, "delete", false, "delete the withdrawn release on GitHub")
+	flags.BoolVar(&f.DeleteTag, "delete-tag", false, "delete the tag, which clones and caches keep")
+	flags.StringVar(&f.Reason, "reason", "", "why, for users and for the hold")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done, and do nothing")
+	flags.BoolVar(&f.yes, "yes", false, "do not ask before the first step that others see")
+	flags.BoolVar(&f.amend, "amend", false, "go on with a rollback whose plan differs from its journal's")
+	flags.IntVar(&f.jobs, "jobs", runtime.GOMAXPROCS(0), "steps that run side by side")
+	return cmd
+}
+
+func (a *app) doRollback(ctx context.Context, version string, f rollbackFlags) error {
+	if f.jobs < 1 {
+		return usage("", "--jobs %d: at least one step has to run at a time", f.jobs)
+	}
+	main, v, err := a.journalled(version)
+	if err != nil {
+		return err
+	}
+	released, err := phases.ReadReleased(journal.Read(main.dir))
+	if err != nil {
+		return err
+	}
+	step, sure := released.Permanent()
+	switch {
+	case step == "" && f.asked:
+		return usage(a.command("rollback", v.Release())+" takes back what it did", "%s has done nothing yet that cannot be taken back, so nobody has to be brought back to an older version", v.Release())
+	case sure || step != "" && f.asked:
+		return a.correct(ctx, main, released, f)
+	}
+	if main, err = a.recorded(ctx, v.Release()); err != nil {
+		return err
+	}
+	return a.unwind(ctx, main, f)
+}
+
+// corrects is the command of the rollback that goes on where unwinding cannot.
+func (a *app) corrects(r *release) string {
+	return a.command("rollback", r.plan.Env.Version, "--to", "OLDER")
+}
+
+// took is what became of an outward step of a release that was unwound.
+type took struct {
+	Step   string `json:"step"`
+	Target string `json:"target"`
+	What   string `json:"what"` // back, would, gone, adopted, permanent or left
+	Why    string `json:"why,omitempty"`
+}
+
+// unwound is what unwinding has led to.
+type unwound struct {
+	Version string `json:"version"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+	Steps   []took `json:"steps"`
+	Next    string `json:"next,omitempty"`
+}
+
+// Show lists the steps, newest first.
+func (u unwound) Show(p *ui.Page) {
+	if len(u.Steps) == 0 {
+		p.Printf("%s: nothing to take back: the journal has no step that others could see\n", u.Version)
+		return
+	}
+	says := map[string]string{
+		"back": "taken back", "would": "would be taken back", "gone": "is gone already", "adopted": "stays: it was there before, or is somebody else's",
+		"permanent": "stays: it cannot be taken back", "left": "stays: not taken back yet",
+	}
+	var rows [][]ui.Cell
+	for _, t := range u.Steps {
+		text := says[t.What]
+		if t.Why != "" {
+			text += " (" + t.Why + ")"
+		}
+		rows = append(rows, []ui.Cell{p.Sign(t.What == "back" || t.What == "gone" || t.What == "would", t.What == "left"), {Text: t.Step}, {Text: text}, {Text: t.Target, Style: ui.Dim}})
+	}
+	p.Gap()
+	p.Line(ui.Cell{Text: u.Version, Style: ui.Bold})
+	p.Table("  ", rows...)
+	if u.Next != "" {
+		p.Whole(ui.Cell{Text: "Next: ", Style: ui.Bold}, ui.Cell{Text: u.Next})
+	}
+}
+
+// outwards lists the outward steps of a release that a journal speaks of, newest first.
+func outwards(released *phases.Released) (out []pipeline.Spec) {
+	for _, sp := range slices.Backward(released.Plan.Specs) {
+		if sp.Effect.Outward() && released.Acted(sp.ID) {
+			out = append(out, sp)
+		}
+	}
+	return out
+}
+
+// unwind takes back what a release did that is not final.
+func (a *app) unwind(ctx context.Context, r *release, f rollbackFlags) error {
+	before, err := phases.ReadReleased(journal.Read(r.dir))
+	if err != nil {
+		return err
+	}
+	steps := outwards(before)
+	out := unwound{Version: r.plan.Env.Project + " " + r.plan.Env.Version, DryRun: f.dryRun}
+	if r.old.Digest != r.plan.Digest {
+		return a.differs(r.old, r.plan, "what it did can be taken back with the configuration and the program that it was done with")
+	}
+	if f.dryRun {
+		for _, sp := range steps {
+			out.Steps = append(out.Steps, a.wouldTake(ctx, r, before, sp))
+		}
+		out.Next = a.command("rollback", r.plan.Env.Version)
+		return a.ui.Show(out)
+	}
+	if len(steps) > 0 && !f.yes {
+		var targets []string
+		for _, sp := range steps {
+			targets = append(targets, sp.ID)
+		}
+		err := a.ui.Confirm(ctx, "Take back %s of %s: %s?", ui.Count(len(steps), "step"), out.Version, strings.Join(targets, ", "))
+		if errors.Is(err, ui.ErrNobody) {
+			return withHint(fmt.Errorf("cannot take %s back: %w", out.Version, err), "%s does it without asking; %s shows what", a.command("rollback", r.plan.Env.Version, "--yes"), a.command("rollback", r.plan.Env.Version, "--dry-run"))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r, lock, j, err := a.open(ctx, r, false)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if before, err = phases.ReadReleased(j); err != nil { // another run may have come between
+		return err
+	}
+	steps = outwards(before)
+	printer := a.ui.Printer(r.plan)
+	o := a.options(r, j)
+	o.Observe = printer.Observe
+	err = r.plan.Unwind(ctx, o)
+	printer.Close()
+	after, readErr := phases.ReadReleased(j)
+	if readErr != nil {
+		return errors.Join(err, readErr)
+	}
+	for _, sp := range steps {
+		out.Steps = append(out.Steps, taken(before, after, sp, err))
+	}
+	switch {
+	case err == nil:
+		out.Next = "mend it, then: " + a.command("run", "--amend")
+	case errors.Is(err, pipeline.ErrPermanent):
+		a.ui.Note(out)
+		return withHint(err, "users have it: %s brings them back to an older version; --dry-run shows how", a.corrects(r))
+	default:
+		a.ui.Note(out)
+		if ctx.Err() != nil {
+			return err
+		}
+		return withHint(err, "what was taken back stays so; %s goes on unwinding, %s releases it after all", a.command("rollback", r.plan.Env.Version), a.command("run"))
+	}
+	if a.ui.JSON {
+		return nil // the records have said it all
+	}
+	return a.ui.Show(out)
+}
+
+// taken says what became of a step.
+func taken(before, after *phases.Released, sp pipeline.Spec, err error) took {
+	t := took{Step: sp.ID, Target: sp.Target}
+	switch {
+	case !after.Acted(sp.ID) && before.Begun[sp.ID]:
+		t.What, t.Why = "back", "if it was there: it had been begun"
+	case !after.Acted(sp.ID):
+		t.What = "back"
+	case before.Done[sp.ID].Adopted:
+		t.What = "adopted"
+	case sp.Effect == pipeline.Permanent:
+		t.What = "permanent"
+	default:
+		t.What = "left"
+		if errors.Is(err, pipeline.ErrPermanent) {
+			t.Why = "what came after it cannot be taken back"
+		}
+	}
+	return t
+}
+
+// wouldTake says what unwinding would do with a step.
+func (a *app) wouldTake(ctx context.Context, r *release, released *phases.Released, sp pipeline.Spec) took {
+	t := took{Step: sp.ID, Target: sp.Target}
+	done := released.Done[sp.ID]
+	if done.Adopted {
+		t.What = "adopted"
+		return t
+	}
+	receipt, _, err := r.plan.Look(ctx, a.options(r, journal.Read(r.dir)), sp.ID)
+	ours := receipt[pipeline.Marker] == released.Run || !released.Begun[sp.ID]
+	switch {
+	case err != nil && !errors.Is(err, pipeline.ErrConflict):
+		t.What, t.Why = "left", err.Error()
+	case err != nil:
+		t.What, t.Why = "would", err.Error()
+	case receipt == nil:
+		t.What = "gone"
+	case !ours:
+		t.What = "adopted"
+	case sp.Effect == pipeline.Permanent:
+		t.What = "permanent"
+	default:
+		t.What = "would"
+	}
+	return t
+}
+
+// correct brings users back to an older version.
+func (a *app) correct(ctx context.Context, main *release, released *phases.Released, f rollbackFlags) error {
+	r, planned, err := a.correction(ctx, main, released, f)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		return a.ui.Show(correctionView{Plan: ui.Plan{Plan: r.plan}, To: planned.To, Levels: planned.Levels, LeftOut: planned.LeftOut, Means: means(planned)})
+	}
+	for _, why := range planned.LeftOut {
+		a.ui.Warn("left out: %s", why)
+	}
+	return a.carryOut(ctx, r, f, func(ctx context.Context, made int) error {
+		report, err := a.writePostmortem(ctx, main, r, planned)
+		if err != nil || a.ui.JSON { // the records have said it all
+			return err
+		}
+		over, err := a.isOverIn(r)
+		if err != nil {
+			return err
+		}
+		if !over {
+			if report != "" {
+				a.ui.Warn("the rollback is not over; where each channel stands: %s", a.shown(report))
+			}
+			return nil
+		}
+		lift := a.command("hold", filepath.Base(main.dir), "--lift", "--reason", "TEXT")
+		return a.ui.Show(corrected{main.config.Project, filepath.Base(main.dir), planned.To, planned.Levels, made, a.shown(report), lift})
+	})
+}
+
+// isOverIn reports whether the last step of a plan is done.
+func (a *app) isOverIn(r *release) (bool, error) {
+	s, err := a.survey(r)
+	return err == nil && len(s.Steps) > 0 && s.Steps[len(s.Steps)-1].Current, err
+}
+
+// corrected closes a rollback that has come to its end.
+type corrected struct {
+	project, bad, good string
+	levels             []string
+	made               int
+	report, lift       string
+}
+
+// Show tells where users are now, and what is left to people.
+func (c corrected) Show(p *ui.Page) {
+	p.Gap()
+	what := "is withdrawn"
+	if c.good != "" {
+		what = "is rolled back to " + c.good
+	}
+	p.Printf("%s %s %s (%s); %s done now\n", c.project, c.bad, what, strings.Join(c.levels, ", "), ui.Count(c.made, "step"))
+	p.Printf("the report, with what each kind of user has to be told: %s\n", c.report)
+	if slices.Contains(c.levels, "hold") {
+		p.Printf("%s is held; %s lets it go\n", c.bad, c.lift)
+	}
+}
+
+// correctionView shows a rollback before it is carried out.
+type correctionView struct {
+	ui.Plan
+	To      string   `json:"to"`
+	Levels  []string `json:"levels"`
+	LeftOut []string `json:"left_out,omitempty"`
+	Means   []mean   `json:"means"`
+}
+
+// mean says what a level does in the place of what one would say it does.
+type mean struct {
+	Level string `json:"level"`
+	Said  string `json:"said"`
+	Does  string `json:"does"`
+	Why   string `json:"why"`
+}
+
+// means are those of the planned levels.
+func means(r *phases.Rollback) (out []mean) {
+	all := map[string]mean{
+		"aur":    {Said: "revert the AUR package", Does: "a forward commit with the payload of " + r.To + " and a higher version", Why: "pacman never goes back by itself, and the AUR refuses what is no fast-forward"},
+		"github": {Said: "delete the GitHub release", Does: "it becomes a draft again and keeps its assets (an immutable one: a notice); the latest release is " + r.To, Why: "deleting an immutable release burns its tag for ever, and a deleted one cannot be looked into"},
+		"git":    {Said: "revert git tags and branches", Does: "one commit puts back the files that the release's own commit changed", Why: "others have pulled: nothing is forced or reset; code that was merged before stays; the tag stays, clones and caches keep it"},
+		"hold":   {Said: "do not release it again", Does: "a hold on the main branch, which every release asks for", Why: "otherwise the next run publishes it again"},
+	}
+	for _, level := range r.Levels {
+		m := all[level]
+		m.Level = level
+		out = append(out, m)
+	}
+	return out
+}
+
+// Show lists the plan and what it means.
+func (v correctionView) Show(p *ui.Page) {
+	v.Plan.Show(p)
+	p.Gap()
+	p.Line(ui.Cell{Text: "What is done, in the place of what one would say", Style: ui.Bold})
+	for _, m := range v.Means {
+		p.Printf("  %s: \"%s\" -> %s\n", m.Level, m.Said, m.Does)
+		p.Printf("      since %s\n", m.Why)
+	}
+	for _, text := range v.LeftOut {
+		p.Printf("  left out: %s\n", text)
+	}
+}
+
+// correction plans a rollback: the newest one that there is, or the next where that is over and this is another.
+func (a *app) correction(ctx context.Context, main *release, released *phases.Released, f rollbackFlags) (*release, *phases.Rollback, error) {
+	numbers, err := main.beside(phases.RollbackPhase)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := 1
+	if len(numbers) > 0 {
+		n = numbers[len(numbers)-1]
+	}
+	if !f.asked {
+		if asked, ok := a.askedFor(main, n); ok {
+			f.RollbackOptions = asked
+		}
+	}
+	r, planned, err := a.numbered(ctx, main, released, n, f.RollbackOptions)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.old != nil && r.old.Digest != r.plan.Digest {
+		over, err := r.over()
+		if err != nil {
+			return nil, nil, err
+		}
+		if over {
+			r, planned, err = a.numbered(ctx, main, released, n+1, f.RollbackOptions)
+		}
+		return r, planned, err
+	}
+	return r, planned, nil
+}
+
+// askedFor is what the n-th rollback was asked for.
+func (a *app) askedFor(main *release, n int) (phases.RollbackOptions, bool) {
+	old := &release{}
+	if err := old.read(journal.Read(filepath.Join(main.dir, fmt.Sprintf("%s-%d", phases.RollbackPhase, n)))); err != nil || old.old == nil {
+		return phases.RollbackOptions{}, false
+	}
+	return phases.RollbackAsked(old.old)
+}
+
+// numbered plans the n-th rollback.
+func (a *app) numbered(ctx context.Context, main *release, released *phases.Released, n int, o phases.RollbackOptions) (*release, *phases.Rollback, error) {
+	var r *release
+	approval := func() (gate.Statement, bool) { return approvalOf(r, "gate/"+phases.RollbackPhase) }
+	planned, err := phases.NewRollback(ctx, main.config, main.repo, released, o, approval)
+	if err != nil {
+		return nil, nil, usage("", "cannot plan the rollback of %s: %w", filepath.Base(main.dir), err)
+	}
+	if r, err = a.besides(ctx, main, phases.RollbackPhase, n, planned.Env, planned.Phase); err != nil {
+		return nil, nil, err
+	}
+	r.goOn = []string{"rollback", filepath.Base(main.dir)}
+	r.again = func(ctx context.Context) (*release, error) {
+		again, _, err := a.numbered(ctx, main, released, n, o)
+		return again, err
+	}
+	return r, planned, nil
+}
+
+// rollbackAgain plans the n-th rollback of a release as it was begun.
+func (a *app) rollbackAgain(ctx context.Context, main *release, n int) (*release, error) {
+	o, ok := a.askedFor(main, n)
+	if !ok {
+		return nil, withHint(errNotBegun, "%s", a.command("rollback", filepath.Base(main.dir)))
+	}
+	released, err := phases.ReadReleased(journal.Read(main.dir))
+	if err != nil {
+		return nil, err
+	}
+	r, _, err := a.numbered(ctx, main, released, n, o)
+	return r, err
+}
+
+// carryOut runs a plan that lies beside a release's own, to its end or to where it stops. Then, in both cases, it is told
+// how many steps were done.
+func (a *app) carryOut(ctx context.Context, r *release, f rollbackFlags, then func(ctx context.Context, made int) error) error {
+	r, lock, j, err := a.open(ctx, r, f.amend)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	keeper := &planKeeper{Journal: j, path: filepath.Join(r.dir, "plan.json")}
+	printer := a.ui.Printer(r.plan)
+	made := map[string]bool{}
+	o := a.options(r, keeper)
+	o.Jobs, o.Amend = f.jobs, f.amend
+	o.Observe = func(rec pipeline.Record) {
+		if rec.Event == pipeline.Done && rec.Step != "" {
+			made[rec.Step] = true
+		}
+		printer.Observe(rec)
+	}
+	o.Confirm = func(ctx context.Context, sp pipeline.Spec) error {
+		if f.yes {
+			return nil
+		}
+		err := a.ui.Confirm(ctx, "%s is the first step that others see, and it cannot be taken back (%s). Go on?", sp.ID, sp.Target)
+		if errors.Is(err, ui.ErrNobody) {
+			return withHint(fmt.Errorf("cannot go on to %s, which others see: %w", sp.ID, err), "%s goes on without asking", a.goOn(r, "--yes"))
+		}
+		return err
+	}
+	err = r.plan.Run(ctx, o)
+	printer.Close()
+	thenErr := then(ctx, len(made))
+	if err != nil {
+		err = a.ended(ctx, r, runFlags{}, len(made), err)
+	} else {
+		var survey *pipeline.Survey
+		if survey, err = a.survey(r); err == nil {
+			err = a.writeRequest(r, survey)
+		}
+	}
+	if thenErr != nil {
+		err = errors.Join(err, thenErr)
+	}
+	return err
+}

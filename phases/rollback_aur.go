@@ -1,0 +1,224 @@
+package phases
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/imrightguy/slipway/phases/aur"
+	"github.com/imrightguy/slipway/phases/aur/correction"
+	"github.com/imrightguy/slipway/phases/aur/judge"
+	"github.com/imrightguy/slipway/phases/aur/published"
+	"github.com/imrightguy/slipway/phases/aur/subject"
+	"github.com/imrightguy/slipway/phases/build"
+	buildaur "github.com/imrightguy/slipway/phases/build/aur"
+	"github.com/imrightguy/slipway/phases/build/checksum"
+	"github.com/imrightguy/slipway/phases/build/version"
+	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
+	"github.com/imrightguy/slipway/phases/internal/repo"
+	"github.com/imrightguy/slipway/phases/rollback"
+	"github.com/imrightguy/slipway/pipeline"
+)
+
+// correctionOptions are what the AUR's level of a rollback is planned of.
+type correctionOptions struct {
+	Config     *Config
+	Repository *Repository
+	Env        pipeline.Env // of the release that is rolled back
+	Released   *Released    // what it did; pushed lists its packages
+	Older      Version      // that users are brought back to
+	OlderTag   string
+	Epoch      bool
+	Asked      bool // level aur was asked for by name
+}
+
+// aurLevel is the AUR's level of a rollback, planned.
+type aurLevel struct {
+	// Before are the steps before gate/rollback: files fetched, PKGBUILDs made and judged.
+	Before []pipeline.Step
+	// First are those right behind the gate, which they need: pushes, and what reads them back.
+	First []pipeline.Step
+	// LeftOut says why there are none.
+	LeftOut string
+}
+
+// instead is what can be done where the AUR cannot be brought back to the older version.
+const instead = "instead: roll back to another version with --to, leave the AUR as it is with --level github,git,hold, or release the good state as the next version"
+
+// aurCorrection plans the AUR's level: each package that the release has published gets the older payload under a higher
+// version.
+func aurCorrection(ctx context.Context, o correctionOptions) (aurLevel, error) {
+	made, err := aurConfigs(ctx, o.Config, o.Repository, &o.Env)
+	if err != nil {
+		return aurLevel{}, err
+	}
+	payload, err := o.payload()
+	if err != nil {
+		return aurLevel{}, err
+	}
+	r := remake{c: o.Config, repo: o.Repository, env: &o.Env}
+	r.o = aur.Options{RepoDir: o.Repository.Root(), Author: o.Config.Version.Author, Judge: true, Phase: rollback.Name}
+	for _, name := range o.Released.pushed() {
+		of, known := made[name]
+		if _, published := o.Config.AUR[name]; !known || !published {
+			return aurLevel{}, fmt.Errorf("the release has published %s in the AUR, and release.yaml does not know it any more: take it in again, with format aur and under aur:, or leave the AUR as it is with --level github,git,hold", name)
+		}
+		if err := r.correct(ctx, of, payload, o.Epoch); err != nil {
+			return aurLevel{}, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	before, pushes, reads, err := aur.Steps(r.o, rollback.GateID)
+	return aurLevel{Before: before, First: append(pushes, reads...)}, err
+}
+
+// payload is the version that the older release's files carry: with the build number that its source of truth has at the
+// tag, where there is a tag here.
+func (o correctionOptions) payload() (Version, error) {
+	form, err := repo.ParseTagForm(o.Config.Release.Git.TagForm())
+	if err != nil {
+		return o.Older, err
+	}
+	bad, err := ParseVersion(o.Env.Version)
+	if err != nil {
+		return o.Older, err
+	}
+	tags, err := o.Repository.VersionTags(form, bad)
+	if err != nil {
+		return o.Older, nil //nolint:nilerr // without tags the version is the one that was asked for
+	}
+	for _, t := range tags {
+		if t.Name != o.OlderTag {
+			continue
+		}
+		v, err := version.Read(o.Config.Version, version.At(o.Repository, t.Commit))
+		if err == nil && v.Release() == o.Older.Release() {
+			return v, nil
+		}
+	}
+	return o.Older, nil
+}
+
+// aurConfigs are the AUR packages of a release, by name.
+func aurConfigs(ctx context.Context, c *Config, r *Repository, env *pipeline.Env) (map[string]buildaur.Config, error) {
+	b, err := build.New(c.build(), r.Root())
+	if err != nil {
+		return nil, err
+	}
+	steps, err := b.Plan(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]buildaur.Config{}
+	for _, s := range steps {
+		if of, is := buildaur.Of(s); is {
+			out[of.Name] = of
+		}
+	}
+	return out, nil
+}
+
+// remake collects packages that are made anew of what is public already.
+type remake struct {
+	c    *Config
+	repo *Repository
+	env  *pipeline.Env
+	o    aur.Options
+	sums map[string]string // of released files, where they are known
+}
+
+// subject is a package as the steps of the phase see it.
+func (r *remake) subject(name string) subject.Package {
+	return r.c.AUR[name].Subject(name, r.o)
+}
+
+// correct adds a package with an older payload.
+func (r *remake) correct(ctx context.Context, of buildaur.Config, older Version, epoch bool) error {
+	bad, err := pkgbuild.PkgVer(r.env.Version, false)
+	if err != nil {
+		return err
+	}
+	good, err := pkgbuild.PkgVer(older.String(), of.KeepBuild)
+	if err != nil {
+		return err
+	}
+	if !epoch {
+		if _, err := pkgbuild.Really(bad, good); err != nil {
+			return fmt.Errorf("%w; --epoch outranks every version, for ever; %s", err, instead)
+		}
+	}
+	if of, err = of.At(older.String()); err != nil {
+		return err
+	}
+	v := correction.Options{Package: r.subject(of.Name), Bad: bad, Good: good, Epoch: epoch, Instead: instead}
+	pkg := aur.Package{Payload: older.String()}
+	render := buildaur.Render{Config: of, From: correction.StepID(v.Package)}
+	if err := r.fetches(&pkg, &render, &v); err != nil {
+		return err
+	}
+	pkg.Before = []pipeline.Step{correction.Step(v)}
+	return r.add(ctx, pkg, render)
+}
+
+// again adds a package with the payload of its own version.
+func (r *remake) again(ctx context.Context, of buildaur.Config) error {
+	pkg, render := aur.Package{}, buildaur.Render{Config: of}
+	if err := r.fetches(&pkg, &render, &correction.Options{}); err != nil {
+		return err
+	}
+	return r.add(ctx, pkg, render)
+}
+
+// fetches plans the downloads that a package needs.
+func (r *remake) fetches(pkg *aur.Package, render *buildaur.Render, v *correction.Options) error {
+	for _, s := range render.Sources() {
+		url, err := render.URLOf(r.env, s)
+		if err != nil {
+			return err
+		}
+		format, _, _ := strings.Cut(strings.TrimPrefix(s.Step, "build/"), "/")
+		a := published.Asset{Phase: r.o.Phase, Artifact: s.Artifact, Kind: format, Arch: s.Arch, URL: url, SHA256: r.sums[s.Artifact], Instead: v.Instead, Sums: sumsIn}
+		if r.sums != nil && a.SHA256 == "" {
+			return fmt.Errorf("the release has not published %s, which the package installs: only a new release can", s.Artifact)
+		}
+		if !slices.ContainsFunc(r.o.Assets, func(b published.Asset) bool { return b.Artifact == a.Artifact }) {
+			r.o.Assets = append(r.o.Assets, a)
+		}
+		id := a.StepID()
+		render.Needs, v.Needs = append(render.Needs, id), append(v.Needs, id)
+		pkg.Sources = append(pkg.Sources, judge.Source{Artifact: s.Artifact, Step: id})
+		v.Sources = append(v.Sources, correction.Source{Artifact: s.Artifact, URL: url})
+	}
+	return nil
+}
+
+// sumsIn reads a SHA256SUMS.
+func sumsIn(r io.Reader) (map[string]string, error) {
+	list, err := checksum.Parse(r)
+	out := map[string]string{}
+	for _, s := range list {
+		out[s.Name] = s.SHA256
+	}
+	return out, err
+}
+
+// add completes a package.
+func (r *remake) add(ctx context.Context, pkg aur.Package, render buildaur.Render) (err error) {
+	render.ID = r.o.RenderID(render.Name)
+	if render.Install != "" {
+		if render.Scriptlet, err = r.repo.File(r.env.Commit, render.Install); err != nil {
+			return fmt.Errorf("install: %w", err)
+		}
+	}
+	pkg.Name, pkg.Config, pkg.Files = render.Name, r.c.AUR[render.Name], render.Artifacts()
+	if pkg.Render, err = buildaur.NewRender(ctx, render); err != nil {
+		return err
+	}
+	r.o.Packages = append(r.o.Packages, pkg)
+	return nil
+}
+
+// inAUR lists the packages that release.yaml publishes in the AUR, sorted.
+func (c *Config) inAUR() []string { return slices.Sorted(maps.Keys(c.AUR)) }
