@@ -17,7 +17,7 @@ DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bu
 VERSION := $(shell cat VERSION)
 
 # What starts real programs by the hundred and is tested without the race detector.
-HEAVY := /phases/build/appimage|/cmd/cloudtolocalllm-tray|/phases$$|/phases/build$$|/phases/build/judge$$
+HEAVY := /phases/build/appimage|/cmd/cloudtolocalllm-tray|/phases$$|/phases/build$$|/phases/build/judge$$|/phases/build/aur$$|/phases/aur/judge$$|/phases/internal/makepkg$$|/phases/internal/pkgbuild$$|/phases/release/gitflow$$|/phases/release/github$$|/phases/aur$$
 
 # The time that short fuzzing may take for each target, and how many processes crash tests kill.
 FUZZTIME ?= 10s
@@ -53,6 +53,7 @@ test: setup ## all tests
 	@.ci/test $$($(GO) list ./... | grep -E '$(HEAVY)')
 	SLIPWAY_LONG=1 $(GO) test -count=1 -parallel 2 -run 'TestMutations' ./pipeline
 	$(MAKE) --no-print-directory crash N=$(if $(CI),40,20)
+	$(MAKE) --no-print-directory faults N=$(if $(CI),40,20)
 	$(MAKE) --no-print-directory fuzz FUZZTIME=1s
 
 .PHONY: lint
@@ -80,9 +81,13 @@ bench: build ## speed: plans, a second run, packaging beside goreleaser, AppImag
 	.ci/bench
 
 .PHONY: crash
-crash: ## kill N real builds at random moments and after every record: make crash N=200
-	$(GO) test -count=1 -run 'TestCrash' ./cmd/slipway -args -crash $(N)
+crash: ## kill N real builds and releases at random moments and after every record: make crash N=300
+	$(GO) test -count=1 -timeout 60m -run 'TestCrash' ./cmd/slipway -args -crash $(N)
 	$(GO) test -count=1 -run 'TestKill' ./pipeline -args -kills $(N)
+
+.PHONY: faults
+faults: ## let all that can go wrong at the remotes go wrong, one at a time and together: make faults N=500
+	$(GO) test -count=1 -timeout 60m -run 'TestFaults$$' ./cmd/slipway -args -faults $(N)
 
 .PHONY: mutate
 mutate: ## break each rule of the engine once: the tests must notice

@@ -55,12 +55,12 @@ func (k Key) Validate() error {
 		return nil
 	case k.Format == OpenPGP:
 		if !fingerprint.MatchString(bare(k.Key)) {
-			return fmt.Errorf("%q is not the fingerprint of an OpenPGP key; want its 40 or 64 hexadecimal digits", k.Key)
+			return fmt.Errorf("%.40q is not the fingerprint of an OpenPGP key; want its 40 or 64 hexadecimal digits", k.Key)
 		}
 		return nil
 	}
 	if _, _, _, rest, err := ssh.ParseAuthorizedKey([]byte(k.Key)); err != nil || len(bytes.TrimSpace(rest)) > 0 {
-		return fmt.Errorf("%q is not a public ssh key; want the line of a .pub file", k.Key)
+		return fmt.Errorf("%.40q is not a public ssh key; want the line of a .pub file", k.Key)
 	}
 	return nil
 }

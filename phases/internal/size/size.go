@@ -12,7 +12,7 @@ import (
 // Bytes is an amount of bytes, written like 120MB (120,000,000) or 120MiB (125,829,120), or as a plain number.
 type Bytes int64
 
-var textRE = regexp.MustCompile(`^([0-9]{1,15})(?:\.([0-9]{1,3}))? ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?$`)
+var textRE = regexp.MustCompile(`^([0-9]{1,19})(?:\.([0-9]{1,3}))? ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?$`)
 
 var units = map[string]int64{
 	"": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,

@@ -22,8 +22,8 @@ func (a *app) hold() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hold [VERSION] --reason TEXT",
 		Short: "Keep a version from being published, or let it go",
-		Long: `Commits a hold on a version, by default that at HEAD, to the main branch of the remote: a file that every release looks at
-before it publishes. --lift takes it away.
+		Long: `Commits a hold on a version, by default that at HEAD, to the main branch of the remote: a file that every release looks
+at before it publishes. --lift takes it away.
 
 Where release.yaml names a role under gates.rollback.approve, somebody of it has to sign first, at gate/hold.`,
 		Example: "  slipway hold --reason \"the settings do not open\"\n  slipway hold 3.2.1 --lift --reason \"mended in 3.2.2\"",
