@@ -68,9 +68,14 @@ func Rehearse(ctx context.Context, o RehearsalOptions) (*Rehearsal, error) {
 			return nil, err
 		}
 		for _, t := range tags {
-			if own := t.Version.Release() == v.Release(); !own || c.Git.Tag == gitflow.Existing {
-				w.Tags = append(w.Tags, t.Name)
+			w.Tags = append(w.Tags, t.Name)
+		}
+		if c.Git.Tag == gitflow.Existing { // people have pushed it
+			own, err := c.Git.TagOf(o.Version)
+			if err != nil {
+				return nil, err
 			}
+			w.Tags = append(w.Tags, own)
 		}
 	}
 	w.AUR = map[string]string{}

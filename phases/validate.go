@@ -290,8 +290,10 @@ func (v *validation) gates() {
 		config *build.GateConfig
 		own    []string
 	}{
-		{"build", v.c.Gates.Build, nil}, {"release", v.c.Gates.Release, releaseChecks()},
-		{"aur", v.c.Gates.AUR, aurChecks()}, {"rollback", v.c.Gates.Rollback, nil},
+		{"build", v.c.Gates.Build, nil},
+		{"release", v.c.Gates.Release, releaseChecks()},
+		{"aur", v.c.Gates.AUR, aurChecks()},
+		{"rollback", v.c.Gates.Rollback, nil},
 	} {
 		if g.config != nil {
 			v.gate("gates."+g.phase, g.config, append(slices.Clone(checks), g.own...))

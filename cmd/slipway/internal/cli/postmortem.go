@@ -227,7 +227,7 @@ func received(rec pipeline.Record) string {
 
 // notices are for the users of each package that the release had.
 func notices(released, back *phases.Released, planned *phases.Rollback) (out []templates.PostmortemNotice) {
-	bad := strings.SplitN(released.Plan.Env.Version, "+", 2)[0]
+	bad, _, _ := strings.Cut(released.Plan.Env.Version, "+")
 	for _, sp := range released.Plan.Specs {
 		if name, ok := strings.CutPrefix(sp.ID, "aur/push/"); ok && released.Acted(sp.ID) {
 			n := templates.PostmortemNotice{Format: "aur", Package: name, Bad: released.Done[sp.ID].Receipt["version"], URL: "https://aur.archlinux.org/packages/" + name}
