@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -87,7 +89,12 @@ func (l *looker) link(ctx context.Context, what, link string) {
 			return
 		}
 	}
-	err = l.fetch.there(ctx, link)
+	if err = nil; strings.HasSuffix(u.Path, ".git") && u.RawQuery == "" { // a repository to be cloned: there is no page
+		u.Path, u.RawQuery = u.Path+"/info/refs", "service=git-upload-pack"
+		_, err = l.fetch.get(ctx, http.MethodGet, u.String(), io.Discard)
+	} else {
+		err = l.fetch.there(ctx, link)
+	}
 	switch {
 	case errors.Is(err, errAbsent):
 		l.fail(what, "%s: %v", shown(link), err)

@@ -316,7 +316,7 @@ func TestLook_Unreachable(t *testing.T) {
 func TestFailure_049_LinksThatLeadNowhere(t *testing.T) {
 	s := newStage(t)
 	s.body = "See " + page + "/releases/download/v1.1.0/hello.bin, " + page + "/releases/download/v1.1.0/Hello.bin, " +
-		"[mine](https://github.com/acme/hello/releases) and <https://github.com/Acne/Hello/releases/download/v1.1.0/hello.bin>; http://example.org/plain."
+		"[mine](https://github.com/acme/hello/releases) and <https://github.com/Acne/Hello/releases/download/v1.1.0/hello.bin>; http://example.org/plain. Clone https://aur.archlinux.org/hello-bin.git"
 	s.publish("v1.1.0", true)
 	s.push("1.1.0", sha(payload))
 	text := all(Look(t.Context(), s.anonymous(), s.release(), nil))
@@ -325,7 +325,7 @@ func TestFailure_049_LinksThatLeadNowhere(t *testing.T) {
 		"fail link: https://github.com/acme/hello/releases: the repository is spelt Acme/Hello\n",
 		"fail link: https://github.com/Acne/Hello/releases/download/v1.1.0/hello.bin: nobody can fetch it: the server answers with status 404\n",
 		"fail link: http://example.org/plain: nobody can fetch it: it begins with http:// and not with https://\n",
-		"pass links of the notes: 1 lead somewhere\n",
+		"pass links of the notes: 2 lead somewhere\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("nothing says %q", want)
