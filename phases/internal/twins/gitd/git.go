@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -67,12 +66,6 @@ func Git(ctx context.Context, dir string, stdin io.Reader, stdout io.Writer, arg
 	}
 	return nil
 }
-
-// own makes the command the head of a process group, so that its children end with it.
-func own(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
-
-// terminate ends a started command and its children in a way that lets git remove its lock files.
-func terminate(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 
 // discardLog is for net/http, which would write of broken connections to the program's stderr.
 func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }
