@@ -89,7 +89,7 @@ func (l *looker) link(ctx context.Context, what, link string) {
 			return
 		}
 	}
-	if err = nil; strings.HasSuffix(u.Path, ".git") && u.RawQuery == "" { // a repository to be cloned: there is no page
+	if strings.HasSuffix(u.Path, ".git") && u.RawQuery == "" { // a repository to be cloned: there is no page
 		u.Path, u.RawQuery = u.Path+"/info/refs", "service=git-upload-pack"
 		_, err = l.fetch.get(ctx, http.MethodGet, u.String(), io.Discard)
 	} else {
