@@ -51,7 +51,7 @@ const (
 	copyStart  = ` && cd -- "$2" || exit 125; shift 2; unset OLDPWD; echo started; `
 	copyExec   = `exec "$@"`
 	// Whatever the program left running is killed before its files are taken.
-	copyKeep = `k=$1; shift; "$@" >&2; s=$?; kill -KILL -- -1 2>/dev/null; [ $s = 0 ] || exit $s; exec tar -C /slipway -cf - -- "$k"`
+	copyKeep = `k=$1; shift; "$@" >&2; s=$?; kill -KILL -- -1 2>/dev/null; [ $s = 0 ] || exit $s; [ -d "/slipway/$k" ] || { echo "$k is gone" >&2; exit 2; }; exec tar -C /slipway -cf - -- "$k"`
 )
 
 // argv is what runs a command: as the unprivileged user, with limits, in the sandbox.
