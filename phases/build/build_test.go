@@ -76,7 +76,7 @@ func TestBuild(t *testing.T) {
 		"build/inspect/demo_1.2.3_amd64.deb":      "demo 1.2.3-1 for amd64, 18 files, folders and links with listing ",
 		"build/inspect/demo_1.2.3_arm64.deb":      "demo 1.2.3-1 for arm64, 18 files, folders and links with listing ",
 		"build/inspect/SHA256SUMS":                "the SHA-256 of 4 packages, in SHA256SUMS and one file each",
-		"build/inspect/demo-bin":                  "demo-bin 1.2.3-1, PKGBUILD and .SRCINFO of one model, with the SHA-256 of 2 tarballs",
+		"build/inspect/demo-bin":                  "demo-bin 1.2.3-1, PKGBUILD and .SRCINFO of one model, with the SHA-256 of 2 packages",
 	} {
 		e := evidence(t, s, step)
 		if e.Verdict != gate.Pass || !strings.HasPrefix(e.Expected, want) || e.Found != e.Expected || len(e.Expected)+len(e.Summary) > 1000 {
