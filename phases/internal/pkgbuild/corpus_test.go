@@ -189,17 +189,11 @@ func ask(t *testing.T, script string, pkgbuilds []string) []string {
 }
 
 // TestCorpus_Makepkg: makepkg's own functions make of the hand-written PKGBUILDs what our parser and printer make of the
-// .SRCINFO files beside them, byte for byte. That takes makepkg a quarter of a second for each: without SLIPWAY_LONG a
-// quarter of the files are asked about, others each time.
+// .SRCINFO files beside them, byte for byte.
 func TestCorpus_Makepkg(t *testing.T) {
 	t.Parallel()
 	var texts []string
 	files := corpus(t)
-	if os.Getenv("SLIPWAY_LONG") == "" {
-		rng := seeded(t)
-		rng.Shuffle(len(files), func(i, j int) { files[i], files[j] = files[j], files[i] })
-		files = files[:len(files)/4]
-	}
 	for _, f := range files {
 		texts = append(texts, f.pkgbuild)
 	}

@@ -141,8 +141,7 @@ func under(dir string, files []file) []file {
 }
 
 // TestMakepkg_Build lays payloads of every form into SRCDEST and has the real makepkg
-// build the printed PKGBUILD, then pacman install and remove the package. The rollback is a tarball of another name: it is
-// built where SLIPWAY_LONG is set.
+// build the printed PKGBUILD, then pacman install and remove the package.
 func TestMakepkg_Build(t *testing.T) {
 	t.Parallel()
 	tree := []file{
@@ -198,9 +197,6 @@ func TestMakepkg_Build(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "rollback" && os.Getenv("SLIPWAY_LONG") == "" {
-				t.Skip("SLIPWAY_LONG=1 runs it")
-			}
 			form, _, _ := strings.Cut(name, ",")
 			m := forms()[form]
 			downloads := t.TempDir()
