@@ -184,6 +184,55 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// TestPowerCut_Unwind cuts the power at every record of an unwinding. What was taken away before the cut and what was not,
+// the next unwinding, or the next run, knows it.
+func TestPowerCut_Unwind(t *testing.T) {
+	quick(t)
+	for n, cut := 1, true; cut; n++ {
+		for _, keep := range []bool{true, false} {
+			for _, verb := range []string{"unwind", "run"} {
+				w := newWorld(t)
+				j := &pipelinetest.Memory{Cut: func(_ int, rec pipeline.Record) (bool, bool) { return rec.Step == "gate/release", true }}
+				o := options(t, j, w)
+				p := mustPlan(t, release("")...)
+				if err := p.Run(t.Context(), o); !errors.Is(err, pipelinetest.ErrPowerCut) {
+					t.Fatal(err)
+				}
+				j = j.Revive()
+				first := len(j.All())
+				j.Cut = func(k int, _ pipeline.Record) (bool, bool) { return k == first+n, keep }
+				o.Journal = j
+				err := p.Unwind(t.Context(), o)
+				if cut = errors.Is(err, pipelinetest.ErrPowerCut); err != nil && !cut {
+					t.Fatal(err)
+				}
+				name := fmt.Sprintf("record %d kept %v, then %s", n, keep, verb)
+				o.Journal = j.Revive()
+				if verb == "unwind" {
+					if err := p.Unwind(t.Context(), o); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+					if left := slices.Sorted(maps.Keys(w.things)); len(left) > 0 {
+						t.Errorf("%s: left %v", name, left)
+					}
+				}
+				mustRun(t, p, o)
+				if got := slices.Sorted(maps.Keys(w.things)); !slices.Equal(got, []string{"asset", "draft", "main", "public"}) {
+					t.Errorf("%s: %v", name, got)
+				}
+				for thing, made := range w.created {
+					if made != 1+w.deleted[thing] {
+						t.Errorf("%s: %s was made %d times and removed %d times", name, thing, made, w.deleted[thing])
+					}
+				}
+			}
+		}
+		if !cut && n < 4 {
+			t.Errorf("unwinding wrote %d records", n-1)
+		}
+	}
+}
+
 // TestKill kills a real process at every record of a release, and then at random moments until the release is done.
 func TestKill(t *testing.T) {
 	quick(t)
@@ -395,6 +444,47 @@ func TestConflict_AfterStart(t *testing.T) {
 	before := len(j.All())
 	if err := p.Unwind(t.Context(), o); err != nil || len(j.All()) != before {
 		t.Errorf("unwinding once more wrote %d records: %v", len(j.All())-before, err)
+	}
+}
+
+// TestConflict_Reopens: a step that has begun finds something else in its place. Nothing of it is there, so the gate in
+// front of it is asked again, about the world as it is by then; once the way is free, the run goes on.
+func TestConflict_Reopens(t *testing.T) {
+	w, j := newWorld(t), new(pipelinetest.Memory)
+	o := options(t, j, w)
+	p := mustPlan(t, release("")...)
+	w.hangs(func(method, name string) bool { return method == http.MethodPut && name == "public" })
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := p.Run(ctx, o); err == nil {
+		t.Fatal("the answer never came")
+	}
+	w.hangs(nil)
+	closed := func() bool {
+		t.Helper()
+		s, err := p.Survey(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(s.Steps, func(st pipeline.StepState) bool { return st.Spec.ID == "gate/release" })
+		return s.Steps[i].Gate.Closed
+	}
+	if !closed() {
+		t.Fatal("in doubt the gate stands")
+	}
+	mine, _ := w.has("public")
+	w.put("public", thing{Value: "something else"})
+	for range 2 {
+		if err := p.Run(t.Context(), o); !errors.Is(err, pipeline.ErrConflict) {
+			t.Fatal(err)
+		}
+		if closed() {
+			t.Error("the gate stands for what is no longer so")
+		}
+	}
+	w.put("public", mine)
+	if err := p.Run(t.Context(), o); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -65,7 +65,9 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"a step is done for its inputs only", "state.go", `&& last.Inputs == in`, `&& (last.Inputs == in || true)`},
 	{"records of another run are refused", "state.go", `r.Run != st.run ||`, ``},
 	{"the journal's plan matches its digest", "state.go", `gate.Sum(r.Planned.Env, r.Planned.Specs) != r.Plan`, `false`},
-	{"unwinding forgets the act", "state.go", `st.acted[r.Step] = r.Event != Undone`, `st.acted[r.Step] = true`},
+	{"unwinding forgets the act", "state.go", `st.acted[r.Step] = r.Event != Undone && (`, `st.acted[r.Step] = (`},
+	{"taking back without saying so first", "step.go", `if err = r.append(r.record(i, Started)); err == nil {`, `{`},
+	{"a conflict keeps its gate closed", "step.go", `else if errors.Is(err, ErrConflict) && r.st.acted[id] {`, `else if false {`},
 	{"stale evidence does not count", "gate.go", `e.Check == check && fresh(n)`, `e.Check == check`},
 	{"a gate covers all upstream artifacts", "gate.go", `p.upstream(i) {`, `p.upstream(i)[:1] {`},
 }
@@ -97,7 +99,7 @@ func TestMutations(t *testing.T) {
 			if err := os.WriteFile(dir+"/overlay.json", overlay, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			build := exec.Command("go", "test", "-vet=off", "-overlay", dir+"/overlay.json", "-c", "-o", dir+"/mutant", ".")
+			build := exec.Command("go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", dir+"/overlay.json", "-c", "-o", dir+"/mutant", ".")
 			if out, err := build.CombinedOutput(); err != nil {
 				t.Fatalf("the mutant does not build: %s", out)
 			}

@@ -165,26 +165,23 @@ func (r *runner) loop(ctx context.Context) error {
 			errs[i], failed = err, true
 		}
 	}
-	for low := 0; ; {
+again:
+	for low := 0; ; low = 0 {
 		for low < end && r.done[low] {
 			low++
 		}
-	scan:
 		for i := low; i < end && !failed && ctx.Err() == nil; i++ {
 			sp := r.p.Specs[i]
 			alone := sp.Effect.Outward() || r.isGate(i)
 			switch ready := !slices.ContainsFunc(sp.Needs, func(n string) bool { return !r.done[r.p.index[n]] }); {
 			case r.done[i] || running[i]:
 			case alone && (!ready || len(running) > 0):
-				break scan
+				i = end // it is waited for
 			case alone:
 				err := r.alone(ctx, i)
 				stop(i, err)
-				r.done[i], low = err == nil, 0
-				for low < end && r.done[low] {
-					low++
-				}
-				i = low - 1
+				r.done[i] = err == nil
+				continue again
 			case ready && len(running) < max(1, r.o.Jobs):
 				work, err := r.start(ctx, i)
 				if stop(i, err); work != nil {
@@ -205,7 +202,7 @@ func (r *runner) loop(ctx context.Context) error {
 			out.err = errors.Join(out.err, r.append(out.rec))
 		}
 		stop(out.i, out.err)
-		r.done[out.i], low = out.err == nil && r.st.current(r.p, r.p.Specs[out.i]), 0 // not if its inputs were made again
+		r.done[out.i] = out.err == nil && r.st.current(r.p, r.p.Specs[out.i]) // not if its inputs were made again
 	}
 	if err := ctx.Err(); err != nil {
 		return err

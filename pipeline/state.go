@@ -57,9 +57,7 @@ func (st *state) apply(r Record) error {
 	case Started, Done, Failed, Waiting, Undone:
 		st.records++
 		st.seq[r.Step], st.last[r.Step] = st.records, r
-		if r.Event == Started || r.Event == Done || r.Event == Undone {
-			st.acted[r.Step] = r.Event != Undone
-		}
+		st.acted[r.Step] = r.Event != Undone && (st.acted[r.Step] || r.Event == Started || r.Event == Done)
 		for _, a := range r.Artifacts {
 			st.artifacts[a.Name] = a
 		}

@@ -157,6 +157,8 @@ func (r *runner) alone(ctx context.Context, i int) error {
 	rec := r.record(i, Done)
 	if rec.Receipt, err = r.p.steps[i].(Prober).Probe(ctx, ws); err == nil && rec.Receipt != nil {
 		rec.Adopted = rec.Receipt[Marker] != r.st.run
+	} else if errors.Is(err, ErrConflict) && r.st.acted[id] { // ours is not there, so its gate is asked about what is
+		err = errors.Join(err, r.append(r.record(i, Undone)))
 	} else if err == nil {
 		if err := r.append(r.record(i, Started)); err != nil {
 			return err
@@ -229,15 +231,18 @@ func (p *Plan) Unwind(ctx context.Context, o Options) error {
 		if undo, can := p.steps[i].(Undoer); ours && !can {
 			return fmt.Errorf("%s is permanent and done: %w; a corrective rollback goes on from there", id, ErrPermanent)
 		} else if ours {
-			err = undo.Undo(ctx, ws, receipt)
-		}
-		if err := errors.Join(err, os.RemoveAll(ws.root)); err != nil {
-			return fmt.Errorf("cannot undo %s: %w", id, err)
-		}
-		if ours || last.Event != Done {
-			if err := r.append(r.record(i, Undone)); err != nil {
-				return err
+			if err = r.append(r.record(i, Started)); err == nil { // killed on the way, nobody knows whether it is there
+				err = undo.Undo(ctx, ws, receipt)
 			}
+			if errors.Is(err, ErrConflict) {
+				err = errors.Join(err, r.append(last)) // it stays as it is
+			}
+		}
+		if err = errors.Join(err, os.RemoveAll(ws.root)); err == nil && (ours || last.Event != Done) {
+			err = r.append(r.record(i, Undone))
+		}
+		if err != nil {
+			return fmt.Errorf("cannot undo %s: %w", id, err)
 		}
 	}
 	return nil

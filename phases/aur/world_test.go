@@ -262,10 +262,9 @@ func (w *world) write(path string, content []byte) {
 	}
 }
 
-// publish makes the GitHub release of a product, with its tarball.
-func (w *world) publish(p product) {
+// client is the release manager's at GitHub.
+func (w *world) client() *hub.Client {
 	w.t.Helper()
-	ctx := w.t.Context()
 	secret, err := hub.NewToken(token, "test")
 	if err != nil {
 		w.t.Fatal(err)
@@ -274,6 +273,13 @@ func (w *world) publish(p product) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return c
+}
+
+// publish makes the GitHub release of a product, with its tarball.
+func (w *world) publish(p product) {
+	w.t.Helper()
+	ctx, c := w.t.Context(), w.client()
 	draft, err := c.EnsureDraft(ctx, hub.Draft{Tag: "v" + p.Version, Commit: "main", Title: p.Version, Marker: hub.Marker(p.Version)})
 	if err != nil {
 		w.t.Fatal(err)

@@ -67,6 +67,7 @@ type downloader struct {
 	clock  hub.Clock
 	logf   func(string, ...any)
 	tick   func(bytes, total int64)
+	ask    bool // whether there is such a file, and no more
 }
 
 func newDownloader(transport http.RoundTripper, clock hub.Clock) *downloader {
@@ -84,8 +85,8 @@ func newDownloader(transport http.RoundTripper, clock hub.Clock) *downloader {
 	return d
 }
 
-// get downloads until the bytes have the SHA-256, any where none is wanted, or gives up. to takes the bytes of one try; nil: they are only
-// hashed. The error is an absent, a wrong, or says why nothing could be learned.
+// get downloads until the bytes have the SHA-256, any where none is wanted, or gives up. to takes the bytes of one try;
+// nil: they are only hashed. The error is an absent, a wrong, or says why nothing could be learned.
 func (d *downloader) get(ctx context.Context, address, want string, to func() (io.WriteCloser, error)) (size int64, err error) {
 	if err := checkURL(address); err != nil {
 		return 0, absent{err}
@@ -138,6 +139,9 @@ func (d *downloader) once(ctx context.Context, address string, to func() (io.Wri
 	}
 	req.Header.Set("Accept-Encoding", "identity") // the bytes as they lie there
 	req.Header.Set("User-Agent", "slipway")
+	if d.ask {
+		req.Header.Set("Range", "bytes=0-0") // not HEAD: the addresses that GitHub redirects to are signed for GET alone
+	}
 	resp, err := d.client.Do(req)
 	if err != nil {
 		if u, is := errors.AsType[*url.Error](err); is { // its address may hold a key after redirections
@@ -146,7 +150,10 @@ func (d *downloader) once(ctx context.Context, address string, to func() (io.Wri
 		return 0, "", fmt.Errorf("the server was not reached: %w", err)
 	}
 	defer resp.Body.Close()
-	if err := status(resp); err != nil {
+	if d.ask && (resp.StatusCode == http.StatusPartialContent || resp.StatusCode == http.StatusRequestedRangeNotSatisfiable) {
+		return 0, "", nil // the second of an empty file, RFC 9110, section 15.5.17
+	}
+	if err := status(resp); err != nil || d.ask {
 		return 0, "", err
 	}
 	length := resp.ContentLength // below zero where it is not said

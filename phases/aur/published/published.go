@@ -115,6 +115,25 @@ func (d *downloader) look(ctx context.Context, src Source) (gate.Evidence, error
 	return ev, nil
 }
 
+// Ask asks once more whether the public can have each source, without downloading it: between the look before a gate and
+// what comes behind it there may be days. The error is a conflict where a file is not public any more.
+func Ask(ctx context.Context, e *endpoint.Endpoints, ws *pipeline.Workspace, info *pkgbuild.SRCINFO) error {
+	sources, _ := Sources(info)
+	d := download(e, ws)
+	d.ask = true
+	for _, src := range sources {
+		_, err := d.get(ctx, src.URL, "", nil)
+		if missing, gone := errors.AsType[absent](err); gone {
+			return fmt.Errorf("%w: %s: %w; it was there when the gate was asked, so somebody has withdrawn the release since: whoever did knows why",
+				pipeline.ErrConflict, plain(src.URL), missing)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot look at %s: %w", plain(src.URL), err)
+		}
+	}
+	return nil
+}
+
 // Source is a file that makepkg downloads.
 type Source struct {
 	Name   string // under which it is kept

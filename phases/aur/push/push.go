@@ -3,7 +3,8 @@
 //
 // The commit's tree holds exactly the files that were approved. What else was there is removed, as the diff at the gate
 // has shown. The push is refused when the repository is not as it was looked at before the gate: somebody else's work
-// is shown, never overwritten. Where the files are there already, nothing is pushed and nothing is wrong.
+// is shown, never overwritten. So it is when a source has gone from the public since. Where the files are there already,
+// nothing is pushed and nothing is wrong.
 package push
 
 import (
@@ -18,10 +19,12 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/imrightguy/slipway/phases/aur/history"
+	"github.com/imrightguy/slipway/phases/aur/published"
 	"github.com/imrightguy/slipway/phases/aur/remote"
 	"github.com/imrightguy/slipway/phases/aur/subject"
 	"github.com/imrightguy/slipway/phases/internal/endpoint"
 	"github.com/imrightguy/slipway/phases/internal/gitremote"
+	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
 	"github.com/imrightguy/slipway/phases/internal/repo"
 	"github.com/imrightguy/slipway/pipeline"
 )
@@ -72,6 +75,7 @@ type scene struct {
 	seen   plumbing.Hash // the tip at the gate
 	tree   plumbing.Hash // of the wanted files
 	change history.Change
+	info   *pkgbuild.SRCINFO
 }
 
 func (s *step) look(ctx context.Context, ws *pipeline.Workspace) (*scene, error) {
@@ -90,7 +94,7 @@ func (s *step) look(ctx context.Context, ws *pipeline.Workspace) (*scene, error)
 	if err != nil {
 		return nil, err
 	}
-	sc := &scene{}
+	sc := &scene{info: content.Info}
 	switch {
 	case was == remote.TipNone:
 	case plumbing.IsHash(was):
@@ -159,8 +163,8 @@ func (sc *scene) conflict() error {
 			}
 		}
 	}
-	return fmt.Errorf("%w: somebody else has committed to the AUR repository since the gate, %s; look at it, take this push back with rollback "+
-		"if it has begun, and run again, so that the gate is asked about what is there now\n%s", pipeline.ErrConflict, history.Describe(sc.repo, sc.tip), shown)
+	return fmt.Errorf("%w: somebody else has committed to the AUR repository since the gate, %s; look at it, then run again, until "+
+		"the gate asks about what is there now\n%s", pipeline.ErrConflict, history.Describe(sc.repo, sc.tip), shown)
 }
 
 // Probe looks for the files, or for the commit of this run, in the repository as it is now.
@@ -184,6 +188,13 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 	}
 	if receipt, err := sc.find(); err != nil || receipt != nil {
 		return elses(receipt), err
+	}
+	e, err := endpoint.Of(ws)
+	if err == nil {
+		err = published.Ask(ctx, e, ws, sc.info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot publish %s: %w", s.Name, err)
 	}
 	commit, err := history.Commit(sc.repo.Storer, sc.change)
 	if err != nil {
