@@ -16,8 +16,13 @@ DEBS := lintian makepkg pacman-package-manager libarchive-tools zstd fakeroot bu
 	adwaita-icon-theme hicolor-icon-theme gnome-keyring libsecret-tools chromium procps
 VERSION := $(shell cat VERSION)
 
-# What starts real programs by the hundred and is tested without the race detector.
+# Packages whose tests start real programs by the hundred: makepkg, lintian, bwrap, git, browsers.
 HEAVY := /phases/build/appimage|/cmd/cloudtolocalllm-tray|/phases$$|/phases/build$$|/phases/build/judge$$|/phases/build/aur$$|/phases/aur/judge$$|/phases/internal/makepkg$$|/phases/internal/pkgbuild$$|/phases/release/gitflow$$|/phases/release/github$$|/phases/aur$$
+# Packages with goroutines of their own, and those whose callers share them: tested with the race detector, which makes
+# everything some three times as slow. So are the stories named here, in which a whole program runs.
+RACED := /pipeline|/phases/internal/(twins|hub|gitremote|sandbox|isolate|repo|archive|endpoint|tool)(/|$$)|/phases/build/command$$|/cmd/slipway/internal/|/cmd/cloudtolocalllm-tray/internal/(broker|bus|config|daemon|ipc|page|peer|vault)$$
+STORIES := TestScript/(interrupted|run_resume|plan_probe|release_three_machines|rollback_unwind)$$
+SLIPWAY := /cmd/slipway$$
 
 # The time that short fuzzing may take for each target, and how many processes crash tests kill.
 FUZZTIME ?= 10s
@@ -47,14 +52,36 @@ fixture: ## the CloudToLocalLLM repository with its history: make fixture DIR=D 
 	@test -n "$(DIR)" || { echo "make fixture DIR=D [VARIANT=V], V one of:"; $(GO) run ./phases/internal/fixture/make -list; exit 1; }
 	@$(GO) run ./phases/internal/fixture/make "$(DIR)" $(VARIANT)
 
+# The tests in parts, the longest first; as many run side by side as SIDES says, each with its share of the processors.
+# Where the demo follows in CI, it tries out the daemon as it is packaged: the same tests are not run before that on the
+# bare program.
+SIDES ?= 2
+SHARE := $(shell echo $$((($$(nproc 2>/dev/null || echo 2) + $(SIDES) - 1) / $(SIDES))))
+TRIALS := $(if $(CI),40,20)
+LATER := $(if $(and $(filter true,$(CI)),$(filter demo,$(MAKECMDGOALS))),/cmd/cloudtolocalllm-tray/internal/e2e$$,^$$)
+
 .PHONY: test
 test: setup ## all tests
-	@.ci/test -race -shuffle=on $$($(GO) list ./... | grep -vE '$(HEAVY)')
-	@.ci/test $$($(GO) list ./... | grep -E '$(HEAVY)')
-	SLIPWAY_LONG=1 $(GO) test -count=1 -parallel 2 -run 'TestMutations' ./pipeline
-	$(MAKE) --no-print-directory crash N=$(if $(CI),40,20)
-	$(MAKE) --no-print-directory faults N=$(if $(CI),40,20)
-	$(MAKE) --no-print-directory fuzz FUZZTIME=1s
+	@$(MAKE) --no-print-directory -k -j$(SIDES) $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) LATER='$(LATER)' \
+		test-heavy test-slipway test-race test-trials test-mutations test-light test-fuzz
+
+.PHONY: test-heavy test-slipway test-race test-trials test-mutations test-light test-fuzz
+test-heavy:
+	@.ci/test heavy -p $(SHARE) $$($(GO) list ./... | grep -E '$(HEAVY)' | grep -vE '$(RACED)|$(LATER)')
+test-slipway:
+	@.ci/test slipway -shuffle=on -skip '$(STORIES)' ./cmd/slipway
+test-race:
+	@.ci/test race -race -shuffle=on -p $(SHARE) $$($(GO) list ./... | grep -E '$(RACED)')
+	@.ci/test stories -race -run '$(STORIES)' ./cmd/slipway
+test-trials:
+	@.ci/test trials -run 'TestCrash$$|TestCrash_Release$$|TestFaults$$' ./cmd/slipway -args -crash $(TRIALS) -faults $(TRIALS)
+	@.ci/test kills -run 'TestKill$$' ./pipeline -args -kills $(TRIALS)
+test-mutations:
+	@SLIPWAY_LONG=1 .ci/test mutations -parallel $(SHARE) -run 'TestMutations$$' ./pipeline
+test-light:
+	@.ci/test light -shuffle=on -p $(SHARE) $$($(GO) list ./... | grep -vE '$(HEAVY)|$(RACED)|$(SLIPWAY)')
+test-fuzz:
+	@.ci/fuzz 1s
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint $(TOOLS)/actionlint ## formatting, comments, imports, workflows; compiles for macOS and Windows too
@@ -81,13 +108,17 @@ bench: build ## speed: plans, a second run, packaging beside goreleaser, AppImag
 	.ci/bench
 
 .PHONY: crash
-crash: ## kill N real builds and releases at random moments and after every record: make crash N=300
+crash: ## kill N real builds, releases and rollbacks at random moments and after every record: make crash N=300
 	$(GO) test -count=1 -timeout 60m -run 'TestCrash' ./cmd/slipway -args -crash $(N)
 	$(GO) test -count=1 -run 'TestKill' ./pipeline -args -kills $(N)
 
 .PHONY: faults
 faults: ## let all that can go wrong at the remotes go wrong, one at a time and together: make faults N=500
-	$(GO) test -count=1 -timeout 60m -run 'TestFaults$$' ./cmd/slipway -args -faults $(N)
+	$(GO) test -count=1 -timeout 60m -run 'TestFaults$$|TestCrash_Rollback$$/faults$$' ./cmd/slipway -args -faults $(N)
+
+.PHONY: schedules
+schedules: ## N random schedules of run, kill, resume and rollback, none of which may hurt a user: make schedules N=500
+	$(GO) test -count=1 -timeout 120m -run 'TestSchedules$$' ./cmd/slipway -args -schedules $(N)
 
 .PHONY: mutate
 mutate: ## break each rule of the engine once: the tests must notice

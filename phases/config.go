@@ -57,6 +57,8 @@ type Config struct {
 	Metrics []Metric `yaml:"metrics,omitempty"`
 
 	src *source // where all that stands; nil for a Config that was not loaded
+
+	unjudged bool // AUR packages are published without aur/judge: see [RehearsedOlder]
 }
 
 // About is what the head of the deployment tracker says of a release.

@@ -55,6 +55,7 @@ var (
 	ExamineJudges  = judge.Examine
 	System         = endpoint.System
 	FaultNames     = rehearsal.FaultNames
+	ParseRehearsal = rehearsed.Parse
 )
 
 // Verifier knows the people whom the configuration lists as approvers.

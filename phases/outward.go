@@ -80,12 +80,19 @@ func (p releasePhase) Plan(ctx context.Context, env *pipeline.Env) ([]pipeline.S
 		return nil, err
 	}
 	rest, err := phase.Plan(ctx, env)
-	for i, s := range rest {
-		if id := s.Spec().ID; id == github.PublishID && main.Name != "" {
-			rest[i] = unheld{s, main, env.Version}
+	return append(steps, guarded(rest, main, env.Version)...), err
+}
+
+// guarded puts a last look for a hold before each step that publishes: where a run stopped behind its gate, the version
+// may have been held since.
+func guarded(steps []pipeline.Step, main mainline.Branch, version string) []pipeline.Step {
+	for i, s := range steps {
+		id := s.Spec().ID
+		if _, pushes := pushedBy(id); main.Name != "" && (pushes || id == github.PublishID) {
+			steps[i] = unheld{s, main, version}
 		}
 	}
-	return append(steps, rest...), err
+	return steps
 }
 
 // unheld is a step that looks for a hold right before it acts.
@@ -166,7 +173,7 @@ func (p aurPhase) Plan(ctx context.Context, env *pipeline.Env) ([]pipeline.Step,
 	if d, err := decide(p.c, p.repoDir, env); err != nil || !d.AUR {
 		return nil, err
 	}
-	o := aur.Options{Author: p.c.Version.Author, RepoDir: p.repoDir, Judge: true}
+	o := aur.Options{Author: p.c.Version.Author, RepoDir: p.repoDir, Judge: !p.c.unjudged}
 	o.Needs, o.Checks = build.Reports(made)
 	o.Needs = append(o.Needs, "proof/"+Release)
 	makers := map[string]string{} // by artifact
@@ -190,7 +197,8 @@ func (p aurPhase) Plan(ctx context.Context, env *pipeline.Env) ([]pipeline.Step,
 	}
 	o.Gate = assemble(p.c.Gates.AUR, AUR, aur.GateTitle, slices.Clone(o.Checks))
 	var steps []pipeline.Step
-	if main := p.c.mainline(p.repoDir, *env); main.Name != "" {
+	main := p.c.mainline(p.repoDir, *env)
+	if main.Name != "" {
 		steps = append(steps, hold.Step(aurHoldID, main, env.Version, "proof/"+Release))
 		o.Needs, o.Checks = append(o.Needs, aurHoldID), append(o.Checks, hold.Check)
 	}
@@ -199,7 +207,7 @@ func (p aurPhase) Plan(ctx context.Context, env *pipeline.Env) ([]pipeline.Step,
 		return nil, err
 	}
 	rest, err := phase.Plan(ctx, env)
-	return append(steps, rest...), err
+	return append(steps, guarded(rest, main, env.Version)...), err
 }
 
 // aurHoldID is the step that looks for a hold once more: between publishing and the AUR there may be days.

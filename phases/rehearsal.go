@@ -24,6 +24,10 @@ type Rehearsal struct {
 	world *rehearsal.World
 }
 
+// RehearsalFolder makes an empty folder for a rehearsal that nobody keeps, which remove removes. Those of killed rehearsals
+// of this user are removed first.
+func RehearsalFolder() (dir string, remove func() error, err error) { return rehearsal.Folder() }
+
 // RehearsalOptions say which release is rehearsed.
 type RehearsalOptions struct {
 	Config     *Config

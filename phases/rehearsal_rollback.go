@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/imrightguy/slipway/phases/aur/judge"
 	"github.com/imrightguy/slipway/phases/build"
 	"github.com/imrightguy/slipway/phases/build/version"
 	"github.com/imrightguy/slipway/phases/internal/carrier"
@@ -60,9 +62,10 @@ func RehearsedConfig(c *Config) *Config {
 // own in folder dir. To names the version; "" is the newest version tag older than it. Where there is no older tag it is
 // the lowest version that there can be, and made.
 //
-// Its configuration is release.yaml with tag: existing. What belongs to another version or asks for a person's
-// approval in vain is left out: rehearsals, rules of channels, the changelog's section where the commit is made; and
-// each gate has a role that can waive what the older commit cannot satisfy.
+// Its configuration is release.yaml with tag: existing. What belongs to another version or proves nothing of a rollback is
+// left out: rehearsals, rules of channels, the changelog's section where the commit is made, and what [NotOfOlder] names;
+// each gate has a role that can waive what the older commit cannot satisfy. Users build and install its packages all the
+// same: see [Rehearsal.Install].
 func RehearsedOlder(c *Config, r *Repository, base Commit, bad, to, dir string) ([]func(context.Context) (*Older, error), error) {
 	if c.Release == nil {
 		return nil, errors.New("there is no release to roll back: release.yaml publishes nothing")
@@ -186,11 +189,26 @@ func olderConfig(c *Config, made bool) *Config {
 	out.Release = &release
 	everywhere := channel.Rule{AUR: true, Latest: true}
 	out.Channels = channel.Config{Prerelease: everywhere, OlderThanLatest: everywhere}
-	out.Gates = Gates{Build: rehearsedGate(c.Gates.Build), Release: rehearsedGate(c.Gates.Release), Rollback: c.Gates.Rollback}
+	out.Checks, out.Judges, out.unjudged = nil, nil, true
+	out.Gates = Gates{Build: c.olderGate(c.Gates.Build), Release: c.olderGate(c.Gates.Release), Rollback: c.Gates.Rollback}
 	if len(c.AUR) > 0 {
-		out.Gates.AUR = rehearsedGate(c.Gates.AUR)
+		out.Gates.AUR = c.olderGate(c.Gates.AUR)
 	}
 	return &out
+}
+
+// NotOfOlder says what is not asked of an older version in a rehearsal: it was asked when that version was released.
+const NotOfOlder = "the project's own checks, the judges of its packages, and what people attest and approve"
+
+// olderGate is a gate of the older version: slipway's own checks.
+func (c *Config) olderGate(g *build.GateConfig) *build.GateConfig {
+	out := rehearsedGate(g)
+	out.Approve = OnlyInRehearsals
+	out.Criteria = slices.DeleteFunc(out.Criteria, func(cr build.Criterion) bool {
+		_, own := c.Checks[cr.Check]
+		return own || cr.Attest != "" || slices.Contains(c.Judges, cr.Check) || slices.Contains(judge.Checks(), cr.Check)
+	})
+	return out
 }
 
 // rehearsedGate is a gate that somebody can waive things at, and which asks for no rehearsal.
@@ -215,6 +233,42 @@ const (
 	HadBad   = rehearsal.HadBad
 	HasBack  = rehearsal.HasBack
 )
+
+// A Correction is an AUR package that users are brought back by.
+type Correction struct {
+	Package string        `json:"package"`
+	After   time.Duration `json:"after"` // from the pass of gate/rollback to when the AUR served it, in nanoseconds
+}
+
+// Corrections says how soon after gate/rollback the AUR's twin served each correction: the gate's pass as the rollback's
+// journal has it, the push as the twin has it. Ahead is [Rehearsal.Ahead] from before the rollback, so that what the twin
+// was to wait for during it counts. A correction that was never pushed is left out.
+func (r *Rehearsal) Corrections(j pipeline.Journal, ahead time.Duration) (out []Correction, err error) {
+	var passes []time.Time
+	pushed := map[string]bool{}
+	for rec, err := range j.Records() {
+		if err != nil {
+			return nil, err
+		}
+		if rec.Step == "gate/"+RollbackPhase && rec.Event == pipeline.Done {
+			passes = append(passes, rec.Time)
+		}
+		name, is := pushedBy(rec.Step)
+		pushed[name] = pushed[name] || is && rec.Event == pipeline.Done
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.o.Config.AUR)) {
+		at, served := r.world.Served(name)
+		at = at.Add(-ahead)
+		passes := slices.DeleteFunc(slices.Clone(passes), at.Before)
+		if pushed[name] && served && len(passes) > 0 {
+			out = append(out, Correction{name, at.Sub(passes[len(passes)-1])})
+		}
+	}
+	return out, nil
+}
+
+// Ahead is how far the twins' clock is ahead of the system's.
+func (r *Rehearsal) Ahead() time.Duration { return r.world.Ahead() }
 
 // CameBack looks, as users of each kind would, at what a rollback has left: plan is that of the release that was rolled
 // back. The second result are things that could not be looked at here.

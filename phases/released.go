@@ -2,44 +2,88 @@ package phases
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/imrightguy/slipway/pipeline"
 )
 
-// Released is what a release's journal says it did.
+// Released is what a release's journal says it did, and what those of the plans beside it say.
 type Released struct {
+	Name string // of a plan beside a release's own, such as rollback-1; "" for the release's own
 	Run  string
 	Plan *pipeline.Plan             // the newest
 	Done map[string]pipeline.Record // by step: those whose newest record says done
 	// Begun are outward steps that were begun, and nothing says how they ended.
 	Begun map[string]bool
+	// Failed are steps that failed last, with what failed.
+	Failed map[string]pipeline.Record
+	// Beside are the republications, rollbacks and holds of the release, each kind oldest first; [ReadReleased] leaves out
+	// those that have not begun.
+	Beside []*Released
+
+	first  time.Time            // of the first record
+	ended  time.Time            // of the record that says that the newest plan's last step is done; zero: it goes on
+	latest map[string]time.Time // by step: of the newest record
 }
 
-// ReadReleased reads the journal of a release. Plan is nil where it is empty.
-func ReadReleased(j pipeline.Journal) (*Released, error) {
-	r := &Released{Done: map[string]pipeline.Record{}, Begun: map[string]bool{}}
+// ReadReleased reads the journal of a release. Plan is nil where it is empty. Beside is what the journals of plans beside
+// it say, read likewise, with their names.
+func ReadReleased(j pipeline.Journal, beside ...*Released) (*Released, error) {
+	r := &Released{Done: map[string]pipeline.Record{}, Begun: map[string]bool{}, Failed: map[string]pipeline.Record{}, latest: map[string]time.Time{}}
 	for rec, err := range j.Records() {
 		if err != nil {
 			return nil, err
 		}
+		if r.first.IsZero() {
+			r.first = rec.Time
+		}
 		if rec.Planned != nil {
 			r.Run, r.Plan = rec.Run, rec.Planned
 		}
+		if rec.Step == "" {
+			continue
+		}
+		r.latest[rec.Step] = rec.Time
 		switch rec.Event {
 		case pipeline.Done:
 			r.Done[rec.Step] = rec
 			delete(r.Begun, rec.Step)
+			delete(r.Failed, rec.Step)
 		case pipeline.Started:
 			r.Begun[rec.Step] = true
 			delete(r.Done, rec.Step)
+			delete(r.Failed, rec.Step)
+		case pipeline.Failed:
+			r.Failed[rec.Step] = rec
 		case pipeline.Undone:
 			delete(r.Begun, rec.Step)
 			delete(r.Done, rec.Step)
+			delete(r.Failed, rec.Step)
+		}
+	}
+	if r.Plan != nil && len(r.Plan.Specs) > 0 {
+		r.ended = r.Done[r.Plan.Specs[len(r.Plan.Specs)-1].ID].Time
+	}
+	for _, b := range beside {
+		if b != nil && b.Plan != nil {
+			r.Beside = append(r.Beside, b)
 		}
 	}
 	return r, nil
+}
+
+// Over reports whether the last step of a journal's plan is done.
+func (r *Released) Over() bool { return !r.ended.IsZero() }
+
+// Bounds are when the journal began, and when the last step of its plan was done; zero while it goes on.
+func (r *Released) Bounds() (began, ended time.Time) { return r.first, r.ended }
+
+// Kind says what kind of plan a journal is of, "" for a release's own: the phase of its steps, such as rollback.
+func (r *Released) Kind() string {
+	kind, _, _ := strings.Cut(r.Name, "-")
+	return kind
 }
 
 // Acted reports whether a step has acted, or may have.
@@ -49,8 +93,20 @@ func (r *Released) Acted(step string) bool {
 }
 
 // Permanent names the newest step that cannot be taken back and is done; sure is false where it was begun and nobody
-// knows how it ended. It is "" where there is none, so that all of the release can be unwound.
+// knows how it ended. It is "" where there is none, so that all of the release can be unwound. What republications and
+// rollbacks have published or only begun to counts as done, whatever the release's own journal has seen: they are carried
+// on, and unwinding would take a withdrawn release for one that was never published. A hold publishes nothing.
 func (r *Released) Permanent() (step string, sure bool) {
+	step, sure = r.permanent()
+	for _, b := range r.Beside {
+		if s, _ := b.permanent(); s != "" && b.Kind() != HoldPhase {
+			step, sure = s, true
+		}
+	}
+	return step, sure
+}
+
+func (r *Released) permanent() (step string, sure bool) {
 	if r.Plan == nil {
 		return "", false
 	}
@@ -80,12 +136,64 @@ func (r *Released) Published() (first time.Time) {
 	return first
 }
 
-// pushed lists the AUR packages that the release has published, or may have, in plan order.
-func (r *Released) pushed() (names []string) {
-	for _, sp := range r.Plan.Specs {
-		if name, ok := strings.CutPrefix(sp.ID, "aur/push/"); ok && r.Acted(sp.ID) {
-			names = append(names, name)
+// Pushed is what was published last of a package in the AUR.
+type Pushed struct {
+	Package string
+	By      string // the journal's name: "" for the release's own, else aur-1 or rollback-1
+	Version string // as pacman compares it, 3.2.1-2; "" where nobody knows whether it arrived
+	Commit  string // hexadecimal; likewise
+}
+
+// Pushed lists the AUR packages that the release has published, or may have, in the order in which they first were: by
+// its own run, by republications or by rollbacks, whichever came last.
+func (r *Released) Pushed() []Pushed { return r.lastPushed(AUR, RollbackPhase) }
+
+// Shipped is Pushed without what rollbacks have done: what of this version users got.
+func (r *Released) Shipped() []Pushed { return r.lastPushed(AUR) }
+
+func (r *Released) lastPushed(kinds ...string) (out []Pushed) {
+	when := map[string]time.Time{}
+	for _, j := range append([]*Released{r}, r.Beside...) {
+		kind := j.Kind()
+		if j.Plan == nil || kind != "" && !slices.Contains(kinds, kind) {
+			continue
 		}
+		for _, sp := range j.Plan.Specs {
+			name, ok := pushedBy(sp.ID)
+			if !ok || !j.Acted(sp.ID) {
+				continue
+			}
+			at := j.latest[sp.ID]
+			p := Pushed{Package: name, By: j.Name, Version: j.receipt(sp.ID, "version"), Commit: j.receipt(sp.ID, "commit")}
+			i := slices.IndexFunc(out, func(q Pushed) bool { return q.Package == name })
+			switch {
+			case i < 0:
+				out = append(out, p)
+			case !at.Before(when[name]):
+				out[i] = p
+			default:
+				continue
+			}
+			when[name] = at
+		}
+	}
+	return out
+}
+
+// pushedBy is the package that a step publishes in the AUR.
+func pushedBy(step string) (name string, ok bool) {
+	for _, phase := range []string{AUR, RollbackPhase} {
+		if name, ok = strings.CutPrefix(step, phase+"/push/"); ok {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// pushed lists the names of [Released.Pushed].
+func (r *Released) pushed() (names []string) {
+	for _, p := range r.Pushed() {
+		names = append(names, p.Package)
 	}
 	return names
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/imrightguy/slipway/phases/aur/subject"
 	"github.com/imrightguy/slipway/phases/build"
 	buildaur "github.com/imrightguy/slipway/phases/build/aur"
+	"github.com/imrightguy/slipway/phases/internal/hold"
+	"github.com/imrightguy/slipway/phases/internal/mainline"
 	"github.com/imrightguy/slipway/pipeline"
 )
 
@@ -52,6 +54,10 @@ func NewRepublication(ctx context.Context, c *Config, r *Repository, base Commit
 	m := remake{c: c, repo: r, env: &out.Env, sums: of.artifacts()}
 	m.o = aur.Options{RepoDir: r.Root(), Author: c.Version.Author, Judge: true}
 	m.o.Gate = assemble(aurGate(c.Gates.AUR), AUR, aur.GateTitle, nil)
+	main := c.mainline(r.Root(), env)
+	if main.Name != "" {
+		m.o.Needs, m.o.Checks = []string{aurHoldID}, []string{hold.Check}
+	}
 	for _, name := range c.inAUR() {
 		if err := m.again(ctx, made[name]); err != nil {
 			return nil, fmt.Errorf("package %s: %w", name, err)
@@ -72,8 +78,25 @@ func NewRepublication(ctx context.Context, c *Config, r *Repository, base Commit
 		return out, nil
 	}
 	m.o.Assets = slices.DeleteFunc(m.o.Assets, func(a published.Asset) bool { return !needs(m.o.Packages, a.StepID()) })
-	out.Phase, err = aur.Republish(m.o)
+	if out.Phase, err = aur.Republish(m.o); err == nil && main.Name != "" {
+		out.Phase = heldBack{out.Phase, main}
+	}
 	return out, err
+}
+
+// heldBack is a phase that publishes nothing of a version that is held.
+type heldBack struct {
+	pipeline.Phase
+	main mainline.Branch
+}
+
+// Plan looks for a hold before all else, and right before each push.
+func (p heldBack) Plan(ctx context.Context, env *pipeline.Env) ([]pipeline.Step, error) {
+	steps, err := p.Phase.Plan(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return append([]pipeline.Step{hold.Step(aurHoldID, p.main, env.Version)}, guarded(steps, p.main, env.Version)...), nil
 }
 
 func needs(packages []aur.Package, id string) bool {

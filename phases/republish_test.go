@@ -129,6 +129,97 @@ func TestRepublish_PowerCut(t *testing.T) {
 	}
 }
 
+// hold holds a version, or lets it go, by a plan of its own.
+func (s *shop) hold(env pipeline.Env, beside string, lift bool) {
+	s.t.Helper()
+	phase, err := Hold(s.config, s.repo, env, lift, "it does not start")
+	s.must(err)
+	_, _, err = s.run(env, beside, phase)
+	s.must(err)
+}
+
+// TestRepublish_Held: a version that is held is not published again: not when it was held before the gate, and not when
+// it was held between the gate and the push. Once let go, the same plan goes on.
+func TestRepublish_Held(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "", "demo-bin")
+	main := s.release("1.0.0")
+	s.hold(main.Plan.Env, "hold-1", false)
+	r := s.republish(s.raise("demo-bin", "2"), main)
+	refused := func(beside, step string) *Released {
+		t.Helper()
+		done, _, err := s.run(r.Env, beside, unjudged{r.Phase})
+		if err == nil || !strings.Contains(err.Error()+done.Failed[step].Error, "it does not start") {
+			t.Errorf("got %v, %+v", err, done.Failed)
+		}
+		if done.Acted("aur/push/demo-bin") || s.commits("demo-bin") != "1" {
+			t.Errorf("%s was published all the same", s.shown("demo-bin"))
+		}
+		return done
+	}
+	refused("aur-1", "gate/aur")
+	s.hold(main.Plan.Env, "hold-2", true)
+
+	// Let go, its gate passes. Cut off there, it is held again.
+	plan, err := pipeline.NewPlan(t.Context(), r.Env, unjudged{r.Phase})
+	s.must(err)
+	dir := t.TempDir()
+	m := &pipelinetest.Memory{Cut: func(_ int, rec pipeline.Record) (bool, bool) {
+		passed := rec.Step == "gate/aur" && rec.Event == pipeline.Done
+		return passed, passed
+	}}
+	o := pipeline.Options{
+		Journal: m, Dirs: pipeline.Dirs{Dist: filepath.Join(dir, "dist"), Work: filepath.Join(dir, "work")}, Jobs: 1, Endpoints: s.world.Endpoints(plan.Digest),
+	}
+	if err := plan.Run(t.Context(), o); err == nil {
+		t.Fatal("it was not cut off")
+	}
+	s.hold(main.Plan.Env, "hold-3", false)
+	o.Journal = m.Revive()
+	if err := plan.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "--lift --reason TEXT lifts it") {
+		t.Errorf("got %v", err)
+	}
+	if n := s.commits("demo-bin"); n != "1" {
+		t.Errorf("%s commits", n)
+	}
+	s.hold(main.Plan.Env, "hold-4", true)
+	s.must(plan.Run(t.Context(), o))
+	if got := s.shown("demo-bin"); got != "1.0.0-2" || s.commits("demo-bin") != "2" {
+		t.Errorf("the AUR shows %s after %s commits", got, s.commits("demo-bin"))
+	}
+}
+
+// TestRepublish_RolledBack: what reached users by a republication alone is brought back like everything else, from the
+// version that is there.
+func TestRepublish_RolledBack(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, "", "demo-bin")
+	s.release("1.0.0")
+	s.commit("1.1.0")
+	s.git("push", "-q", "--force", filepath.Join(s.twins, "origin.git"), "HEAD:refs/heads/main")
+	all, err := All(s.config, s.dir)
+	s.must(err)
+	all = slices.DeleteFunc(all, func(p pipeline.Phase) bool { return p.Name() == AUR })
+	main, _, err := s.run(s.env(), "", all...)
+	s.must(err)
+	if got := main.pushed(); len(got) > 0 {
+		t.Fatalf("the release has reached the AUR: %q", got)
+	}
+	r := s.republish(s.raise("demo-bin", "3"), main)
+	again, _, err := s.run(r.Env, "aur-1", unjudged{r.Phase})
+	s.must(err)
+	again.Name, main.Beside = "aur-1", []*Released{again}
+	if got := main.Shipped(); len(got) != 1 || got[0].Version != "1.1.0-3" || got[0].By != "aur-1" || got[0].Commit == "" {
+		t.Errorf("%+v", got)
+	}
+	s.git("fetch", "-q", "--tags", filepath.Join(s.twins, "origin.git"), "main")
+	_, _, err = s.correct(main, "1.0.0", false, false)
+	s.must(err)
+	if got := s.shown("demo-bin"); got != "1.1.0+really1.0.0-1" {
+		t.Errorf("the AUR shows %s", got)
+	}
+}
+
 // TestRepublish_Conflict: somebody else's commit since the gate is shown and never overwritten.
 func TestRepublish_Conflict(t *testing.T) {
 	t.Parallel()

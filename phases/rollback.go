@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/imrightguy/slipway/phases/aur/correction"
+	"github.com/imrightguy/slipway/phases/aur/subject"
 	"github.com/imrightguy/slipway/phases/build"
 	"github.com/imrightguy/slipway/phases/internal/gitremote"
 	"github.com/imrightguy/slipway/phases/internal/hold"
@@ -35,6 +37,9 @@ type RollbackOptions struct {
 	Delete    bool     // the withdrawn release on GitHub
 	DeleteTag bool
 	Reason    string // empty: a sentence that names the versions
+	// Tag and Payload are To's tag, and the version with the build number that its files carry, where they are known: a
+	// rollback that has begun goes on with them, whatever tags this machine has.
+	Tag, Payload string
 }
 
 // Rollback is the rollback of a published version, planned.
@@ -44,7 +49,10 @@ type Rollback struct {
 	To      string // "" where there is no older version
 	Page    string // of that version's release, for people
 	Levels  []string
-	LeftOut []string // a sentence for each level that is not planned
+	LeftOut []string        // a sentence for each level that is not planned
+	Keeps   []string        // AUR packages that go on downloading from the release, so that level github leaves it public
+	Latest  bool            // level github makes To the latest release
+	Asked   RollbackOptions // To is filled in, Reason is empty where nobody gave one
 }
 
 // NewRollback plans the rollback of a release, of which c is the configuration and released what its journal says.
@@ -59,24 +67,50 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	if err != nil {
 		return nil, err
 	}
+	if o.Tag != "" && older != nil {
+		tag = o.Tag
+	}
 	if older != nil {
 		out.To, out.Page = older.Release(), c.Release.GitHub.Page()+"/releases/tag/"+(&url.URL{Path: tag}).EscapedPath()
+	}
+	form, err := repo.ParseTagForm(c.Release.Git.TagForm())
+	if err != nil {
+		return nil, err
+	}
+	if older == nil && len(o.Levels) == 0 && len(released.pushed()) > 0 {
+		return nil, errors.New("no older version is known here, and without one the AUR's users stay on the bad one: git fetch --tags, or name one with --to; --level github,git,hold leaves the AUR as it is")
 	}
 	l := levels{c: c, released: released, asked: o.Levels}
 	if err := l.choose(out.To); err != nil {
 		return nil, err
 	}
-	if o.DeleteTag && len(o.Levels) > 0 && !slices.Contains(o.Levels, rollback.Git) {
-		return nil, errors.New("--delete-tag belongs to level git: add it to --level")
+	switch {
+	case o.DeleteTag && len(o.Levels) > 0 && !slices.Contains(o.Levels, rollback.Git):
+		return nil, errors.New("--delete-tag belongs to level git: add it to --level, or leave --delete-tag out")
+	case o.Epoch && !l.on[rollback.AUR]:
+		return nil, errors.New("--epoch belongs to level aur, which is not taken: leave it out, or add the level where the release has reached the AUR")
 	}
 	facts, err := factsOf(c, released)
 	if err != nil && l.on[rollback.GitHub] {
 		return nil, err
 	}
-	o.Reason = cmp.Or(strings.TrimSpace(o.Reason), reason(env.Version, out.To))
+	if l.on[rollback.GitHub] && facts.Latest && older == nil {
+		l.leftOut = append(l.leftOut, "latest: no older version is known here, so none becomes the latest release: git fetch --tags, or name one with --to")
+	}
+	o.Reason, o.Tag = cmp.Or(strings.TrimSpace(o.Reason), reason(env.Version, out.To)), tag
+	var fix correctionOptions
+	if l.on[rollback.AUR] {
+		fix = correctionOptions{Config: c, Repository: r, Env: env, Released: released, Older: *older, OlderTag: tag, Payload: o.Payload, Epoch: o.Epoch}
+		payload, err := fix.payload()
+		if err != nil {
+			return nil, fmt.Errorf("level aur: %w", err)
+		}
+		o.Payload = payload.String()
+		fix.Payload = o.Payload
+	}
 	ro := rollback.Options{
 		Version: env.Version, Older: out.To, OlderTag: tag, Facts: facts,
-		Owner: c.Release.GitHub.Owner, Repo: c.Release.GitHub.Repo, BaseURL: c.Release.GitHub.BaseURL, Branch: c.mainline(r.Root(), env),
+		Owner: c.Release.GitHub.Owner, Repo: c.Release.GitHub.Repo, BaseURL: c.Release.GitHub.BaseURL, Page: strings.TrimPrefix(c.Release.GitHub.Page(), "https://"), Form: form, Branch: c.mainline(r.Root(), env),
 		GitHub: l.on[rollback.GitHub], Git: l.on[rollback.Git], Hold: l.on[rollback.Hold], Delete: o.Delete, DeleteTag: o.DeleteTag,
 		Reason: o.Reason, Approval: approval, Asked: o.params(),
 		Gate: func(checks []string) (gate.Gate, error) {
@@ -84,16 +118,16 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 		},
 	}
 	if l.on[rollback.AUR] {
-		correction, err := aurCorrection(ctx, correctionOptions{
-			Config: c, Repository: r, Env: env, Released: released, Older: *older, OlderTag: tag, Epoch: o.Epoch, Asked: slices.Contains(o.Levels, rollback.AUR),
-		})
+		level, err := aurCorrection(ctx, fix)
 		if err != nil {
 			return nil, fmt.Errorf("level aur: %w", err)
 		}
-		ro.Before, ro.First = correction.Before, correction.First
-		if len(ro.First) == 0 {
-			l.out(rollback.AUR, correction.LeftOut)
-		}
+		ro.Before, ro.First, ro.Moved = level.Before, level.First, level.Moved
+	} else if err := stillNeeded(c, r, released, &ro); err != nil {
+		return nil, err
+	}
+	if err := stopsAUR(c, r, released, &ro); err != nil {
+		return nil, err
 	}
 	if out.Phase, err = rollback.New(ro); err != nil {
 		return nil, err
@@ -104,7 +138,73 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 		}
 	}
 	out.LeftOut = l.leftOut
+	if l.on[rollback.GitHub] {
+		out.Keeps, out.Latest = ro.Keeps, facts.Latest && tag != ""
+	}
+	out.Asked = o
+	if out.Asked.To = out.To; o.Reason == reason(env.Version, out.To) {
+		out.Asked.Reason = ""
+	}
 	return out, nil
+}
+
+// stillNeeded says of a rollback that leaves the AUR out which packages there go on downloading from the release. Those that
+// another rollback has corrected are looked at before the gate.
+func stillNeeded(c *Config, r *Repository, released *Released, o *rollback.Options) error {
+	for _, p := range released.Pushed() {
+		_, known := c.AUR[p.Package]
+		if corrected := strings.HasPrefix(p.By, rollback.Name+"-") && p.Version != ""; !known || !corrected {
+			o.Keeps = append(o.Keeps, p.Package)
+			continue
+		}
+		look, err := c.moved(r.Root(), o.Version, correction.Moved{
+			Package: subject.Package{Name: p.Package}, Does: "moved", Instead: "roll back level aur with it, or push a PKGBUILD that needs other files, then run again",
+		})
+		if err != nil {
+			return err
+		}
+		if o.GitHub {
+			o.Before = append(o.Before, look)
+		}
+	}
+	return nil
+}
+
+// stopsAUR sees to it that a release which is on its way into the AUR does not arrive there after its files are gone: the
+// hold, which its run looks for right before it pushes, comes first then, and the AUR is looked at before and after it.
+func stopsAUR(c *Config, r *Repository, released *Released, o *rollback.Options) error {
+	if !o.GitHub || len(o.Keeps) > 0 {
+		return nil
+	}
+	pushed := released.pushed()
+	for _, name := range c.inAUR() {
+		if slices.Contains(pushed, name) {
+			continue
+		}
+		under := slices.ContainsFunc(released.Plan.Specs, func(sp pipeline.Spec) bool { return sp.ID == AUR+"/push/"+name })
+		if under && !o.Hold && o.Branch.Name != "" {
+			return fmt.Errorf("the release is on its way into the AUR (%s), where a run of it would find no files: add level hold, which stops that; or let it arrive, and roll back then", name)
+		}
+		look := correction.Moved{
+			Package: subject.Package{Name: name}, Does: "arrived",
+			Instead: "another run has put it there: take its journal with slipway state load FILE and roll back with level aur, or leave level github out",
+		}
+		before, err := c.moved(r.Root(), o.Version, look)
+		if err != nil {
+			return err
+		}
+		o.Before = append(o.Before, before)
+		if under && o.Hold {
+			o.HoldFirst = true
+			look.Does, look.Needs = "moved", []string{rollback.HoldID}
+			behind, err := c.moved(r.Root(), o.Version, look)
+			if err != nil {
+				return err
+			}
+			o.Moved = append(o.Moved, behind)
+		}
+	}
+	return nil
 }
 
 func reason(bad, good string) string {
@@ -117,12 +217,18 @@ func reason(bad, good string) string {
 // What a plan says of how it was asked for; "to" stands in every step.
 const (
 	askedLevels, askedEpoch, askedDelete, askedDeleteTag, askedReason = "asked level", "asked epoch", "asked delete", "asked delete-tag", "reason"
+	askedTag, askedPayload                                            = "older tag", "payload"
 )
 
 func (o RollbackOptions) params() map[string]string {
 	p := map[string]string{askedReason: o.Reason}
 	if len(o.Levels) > 0 {
 		p[askedLevels] = strings.Join(o.Levels, ",")
+	}
+	for key, value := range map[string]string{askedTag: o.Tag, askedPayload: o.Payload} {
+		if value != "" {
+			p[key] = value
+		}
 	}
 	for key, on := range map[string]bool{askedEpoch: o.Epoch, askedDelete: o.Delete, askedDeleteTag: o.DeleteTag} {
 		if on {
@@ -142,6 +248,7 @@ func RollbackAsked(p *pipeline.Plan) (o RollbackOptions, ok bool) {
 	params := p.Specs[i].Params
 	o = RollbackOptions{
 		To: params["to"], Epoch: params[askedEpoch] != "", Delete: params[askedDelete] != "", DeleteTag: params[askedDeleteTag] != "", Reason: params[askedReason],
+		Tag: params[askedTag], Payload: params[askedPayload],
 	}
 	if text := params[askedLevels]; text != "" {
 		o.Levels = strings.Split(text, ",")
@@ -204,7 +311,7 @@ func (l *levels) choose(older string) error {
 		}
 	}
 	into := l.c.Release.Git.MergeInto
-	for _, x := range []struct {
+	all := []struct {
 		level string
 		why   string // it cannot be taken
 	}{
@@ -212,11 +319,21 @@ func (l *levels) choose(older string) error {
 		{rollback.GitHub, when(!l.released.Acted("release/publish"), "the release was never published on GitHub")},
 		{rollback.Git, when(into == "" || !l.released.Acted("release/merge"), "the release was never merged into a branch")},
 		{rollback.Hold, when(into == "", "holds are files on the branch of release.git.merge_into, and there is none")},
-	} {
+	}
+	var can []string
+	for _, x := range all {
+		if x.why == "" {
+			can = append(can, x.level)
+		}
+	}
+	for _, x := range all {
 		asked := slices.Contains(l.asked, x.level)
 		switch {
 		case asked && x.why != "":
-			return fmt.Errorf("cannot roll back level %s: %s", x.level, x.why)
+			if len(can) == 0 {
+				return fmt.Errorf("cannot roll back level %s: %s; no other level can be taken either", x.level, x.why)
+			}
+			return fmt.Errorf("cannot roll back level %s: %s; what can be taken: --level %s", x.level, x.why, strings.Join(can, ","))
 		case len(l.asked) > 0 && !asked:
 			l.out(x.level, "not asked for")
 		case x.why != "":
@@ -233,7 +350,7 @@ func (l *levels) aur(older string) string {
 	case len(l.released.pushed()) == 0:
 		return "the release never reached the AUR"
 	case older == "":
-		return "there is no older version to give users: name one with --to"
+		return "no older version is known here to give users: git fetch --tags, or name one with --to"
 	}
 	return ""
 }
@@ -251,6 +368,12 @@ func factsOf(c *Config, released *Released) (f rollback.Facts, err error) {
 		Run: released.Run, Latest: released.param("release/publish", "latest") == "true", TagObject: released.receipt("release/tag", "object"),
 		TagOurs: released.receipt("release/tag", pipeline.Marker) == released.Run,
 		Commit:  released.receipt("build/version", "commit"),
+		Merged:  released.did("release/merge"),
+	}
+	for _, sp := range released.Plan.Specs {
+		if name, ok := strings.CutPrefix(sp.ID, "release/asset/"); ok && released.Acted(sp.ID) {
+			f.Assets = append(f.Assets, name)
+		}
 	}
 	if f.Tag, err = c.Release.Git.TagOf(released.Plan.Env.Version); err != nil {
 		return f, err
@@ -277,7 +400,7 @@ func planned(g *build.GateConfig, checks []string) *build.GateConfig {
 	if g == nil {
 		return nil
 	}
-	known := append(aurChecks(), rollback.Standing, rollback.Older)
+	known := append(aurChecks(), correction.CheckMoved, rollback.Standing, rollback.Older)
 	out := *g
 	out.Criteria = slices.DeleteFunc(slices.Clone(g.Criteria), func(cr build.Criterion) bool {
 		return slices.Contains(known, cr.Check) && !slices.Contains(checks, cr.Check)

@@ -31,8 +31,8 @@ type correctionOptions struct {
 	Released   *Released    // what it did; pushed lists its packages
 	Older      Version      // that users are brought back to
 	OlderTag   string
+	Payload    string // with the build number, where it is known; "": the older version's source of truth says it
 	Epoch      bool
-	Asked      bool // level aur was asked for by name
 }
 
 // aurLevel is the AUR's level of a rollback, planned.
@@ -41,12 +41,13 @@ type aurLevel struct {
 	Before []pipeline.Step
 	// First are those right behind the gate, which they need: pushes, and what reads them back.
 	First []pipeline.Step
-	// LeftOut says why there are none.
-	LeftOut string
+	// Moved look whether the AUR gives users the corrections: see [rollback.Options].
+	Moved []pipeline.Step
 }
 
 // instead is what can be done where the AUR cannot be brought back to the older version.
-const instead = "instead: roll back to another version with --to, leave the AUR as it is with --level github,git,hold, or release the good state as the next version"
+const instead = "instead: roll back to another version with --to, leave the AUR as it is with --level github,git,hold (the release stays public then, " +
+	"with a notice, since the AUR's package downloads from it), or release the good state as the next version"
 
 // aurCorrection plans the AUR's level: each package that the release has published gets the older payload under a higher
 // version.
@@ -64,19 +65,48 @@ func aurCorrection(ctx context.Context, o correctionOptions) (aurLevel, error) {
 	for _, name := range o.Released.pushed() {
 		of, known := made[name]
 		if _, published := o.Config.AUR[name]; !known || !published {
-			return aurLevel{}, fmt.Errorf("the release has published %s in the AUR, and release.yaml does not know it any more: take it in again, with format aur and under aur:, or leave the AUR as it is with --level github,git,hold", name)
+			return aurLevel{}, fmt.Errorf("the release has published %s in the AUR, and release.yaml does not know it any more: take it in again, with format aur and under aur:; %s", name, instead)
 		}
 		if err := r.correct(ctx, of, payload, o.Epoch); err != nil {
 			return aurLevel{}, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	before, pushes, reads, err := aur.Steps(r.o, rollback.GateID)
-	return aurLevel{Before: before, First: append(pushes, reads...)}, err
+	if err != nil {
+		return aurLevel{}, err
+	}
+	out := aurLevel{Before: before, First: append(pushes, reads...)}
+	for i, pkg := range r.o.Packages { // reads are in their order
+		look, err := o.Config.moved(o.Repository.Root(), o.Env.Version, correction.Moved{
+			Package: subject.Package{Name: pkg.Name}, Does: "moved", Needs: []string{reads[i].Spec().ID},
+			Instead: "somebody has put it back: push a PKGBUILD that needs other files, then run again",
+		})
+		if err != nil {
+			return aurLevel{}, err
+		}
+		out.Moved = append(out.Moved, look)
+	}
+	return out, nil
+}
+
+// moved looks whether an AUR package downloads from the release of a version no more. Where Package has a name only, it is
+// completed.
+func (c *Config) moved(repoDir, version string, o correction.Moved) (pipeline.Step, error) {
+	tag, err := c.Release.Git.TagOf(version)
+	if err != nil {
+		return nil, err
+	}
+	o.Package = c.AUR[o.Package.Name].Subject(o.Package.Name, aur.Options{RepoDir: repoDir, Author: c.Version.Author, Phase: rollback.Name})
+	o.From = c.Release.GitHub.Page() + "/releases/download/" + tag + "/"
+	return correction.MovedStep(o), nil
 }
 
 // payload is the version that the older release's files carry: with the build number that its source of truth has at the
 // tag, where there is a tag here.
 func (o correctionOptions) payload() (Version, error) {
+	if o.Payload != "" {
+		return ParseVersion(o.Payload)
+	}
 	form, err := repo.ParseTagForm(o.Config.Release.Git.TagForm())
 	if err != nil {
 		return o.Older, err

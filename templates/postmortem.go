@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 type Postmortem struct {
 	Project string // name of the product
 	Bad     string // the version that was rolled back
-	Good    string // the version that users are brought back to; empty where there is none
+	Good    string // the version that users are brought back to; empty where there is none: users are told to remove it
 	Reason  string // why, in a sentence; empty where nobody said
 	Lead    string // who is responsible
 
@@ -56,7 +57,7 @@ type PostmortemNotice struct {
 	Format  string // aur, deb, appimage or tarball; others get a notice without commands
 	Package string
 	Bad     string // what its package manager shows for the bad version, like 3.2.1-1; empty: not known
-	Version string // what it shows for the good payload, like 3.2.1+really3.2.0-1
+	Version string // what it shows for the good payload, like 3.2.1+really3.2.0-1; of aur empty: nothing has replaced the bad one
 	File    string // the good version's file; of aur none
 	URL     string // where that is; may be empty
 }
@@ -124,8 +125,10 @@ func (p Postmortem) view() postmortemView {
 	default:
 		v.Status = "🟡 In Progress"
 	}
-	if !p.Published.IsZero() && !p.Began.Before(p.Published) {
-		v.Exposed = span(p.Began.Sub(p.Published))
+	if until, over := p.until(); !p.Published.IsZero() && until.After(p.Published) {
+		if v.Exposed = span(until.Sub(p.Published)); !over {
+			v.Exposed += " so far"
+		}
 	}
 	if !p.Ended.IsZero() && !p.Ended.Before(p.Began) {
 		v.Took = span(p.Ended.Sub(p.Began))
@@ -162,6 +165,20 @@ func (p Postmortem) view() postmortemView {
 	return v
 }
 
+// until is when the rollback ended; while it goes on, the newest moment that is known.
+func (p Postmortem) until() (t time.Time, over bool) {
+	if !p.Ended.IsZero() {
+		return p.Ended, true
+	}
+	t = p.Began
+	for _, e := range p.Timeline {
+		if e.Time.After(t) {
+			t = e.Time
+		}
+	}
+	return t, false
+}
+
 func levelState(s State) string {
 	return map[State]string{Pending: "🔲 not begun", Active: "🟡 in progress", Waiting: "🟡 waiting", Done: "✅ done", Failed: "🔴 failed"}[s]
 }
@@ -174,13 +191,22 @@ func (n PostmortemNotice) view(p Postmortem) (v noticeView) {
 	}
 	pack, version := Plain(n.Package), Plain(n.Version)
 	say := func(format string, args ...any) { v.Text = append(v.Text, fmt.Sprintf(format, args...)) }
-	switch n.Format {
+	switch none := p.Good == ""; n.Format {
 	case "aur":
 		v.Title = "Arch Linux: pacman and AUR helpers"
+		if version == "" {
+			say("%s %s is what the AUR has: nothing replaces it yet. Whoever has kept an older package installs that with pacman -U, and keeps it with IgnorePkg in pacman.conf until a newer version is there.", pack, cmp.Or(Plain(n.Bad), bad))
+			break
+		}
 		say("%s %s is replaced. The next upgrade brings %s, which is %s under a version that pacman takes for newer.", pack, bad, version, good)
 		v.Commands = code("git clone https://aur.archlinux.org/"+shell(n.Package, ".git"), "cd "+shell(n.Package, "")+" && makepkg -si")
 	case "deb":
 		v.Title = "Debian and Ubuntu: apt"
+		if none {
+			say("%s %s is withdrawn, and there is no older version to go back to. Whoever has it can remove it until a newer one is there:", pack, bad)
+			v.Commands = code("sudo apt remove " + shell(n.Package, ""))
+			break
+		}
 		file := shell("./"+n.File, "")
 		if strings.Contains(n.Version, "+really") {
 			say("%s %s is replaced by %s, which is %s under a version that apt takes for newer:", pack, bad, version, good)
@@ -195,10 +221,18 @@ func (n PostmortemNotice) view(p Postmortem) (v noticeView) {
 		v.Commands = code(commands...)
 	case "appimage":
 		v.Title = "AppImage"
+		if none {
+			say("%s is withdrawn, and there is no older version to go back to. Whoever downloaded the file can delete it until a newer one is there.", bad)
+			break
+		}
 		say("Whoever downloaded %s replaces the file by that of %s. Updates by zsync bring it, too, once it is the latest release.", bad, good)
 		v.Commands = code("chmod +x "+shell("./"+n.File, ""), shell("./"+n.File, ""))
 	case "tarball":
 		v.Title = "Tarball"
+		if none {
+			say("%s is withdrawn, and there is no older version to go back to. Whoever unpacked it can remove that folder until a newer one is there.", bad)
+			break
+		}
 		say("Whoever unpacked %s removes that folder and unpacks %s:", bad, good)
 		v.Commands = code("tar -xf " + shell("./"+n.File, ""))
 	default:

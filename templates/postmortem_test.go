@@ -142,3 +142,30 @@ func FuzzRenderPostmortem(f *testing.F) {
 		}
 	})
 }
+
+// TestRenderPostmortem_NoWayBack: who cannot be brought back is told so, and what to do; nobody reads that no user had a
+// release that was public.
+func TestRenderPostmortem_NoWayBack(t *testing.T) {
+	at := time.Date(2026, 8, 1, 10, 0, 0, 0, time.UTC)
+	p := Postmortem{
+		Project: "x", Bad: "0.1.0", Published: at, Began: at.Add(time.Hour), Timeline: []PostmortemEvent{{Time: at.Add(2 * time.Hour), What: "withdrawn"}},
+		Notices: []PostmortemNotice{{Format: "aur", Package: "x-bin", Bad: "0.1.0-2"}, {Format: "deb", Package: "x", Bad: "0.1.0-1"}, {Format: "appimage", Package: "x"}, {Format: "tarball", Package: "x"}},
+	}
+	text := renderedPostmortem(t, p)
+	for _, want := range []string{
+		"x-bin 0.1.0-2 is what the AUR has: nothing replaces it yet", "pacman -U", "sudo apt remove x\n", "can delete it", "can remove that folder", "| Users had it for | 2h0m0s so far |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want %q in\n%s", want, text)
+		}
+	}
+	for _, not := range []string{"is replaced", "an earlier version", "--allow-downgrades", "chmod"} {
+		if strings.Contains(text, not) {
+			t.Errorf("found %q in\n%s", not, text)
+		}
+	}
+	p.Notices = nil
+	if text := renderedPostmortem(t, p); strings.Contains(text, "no user had it") || !strings.Contains(text, "the release had no packages") {
+		t.Error(text)
+	}
+}

@@ -21,11 +21,15 @@ type Tracker struct {
 	Date    time.Time // day of the release; zero where unknown
 	Updated time.Time // when this was written; zero leaves it out
 
-	Phases  []TrackerPhase
-	Gates   []TrackerGate
-	Risks   []TrackerRisk
-	Metrics []TrackerMetrics
-	Next    []TrackerAction // what to do now, in order
+	Notes []string // what people have to know and no box says
+
+	Phases []TrackerPhase
+	Gates  []TrackerGate
+	// Rollback says how the release was taken back, or held; nil where neither is so.
+	Rollback *TrackerRollback
+	Risks    []TrackerRisk
+	Metrics  []TrackerMetrics
+	Next     []TrackerAction // what to do now, in order
 }
 
 // State says how a task or a criterion stands.
@@ -158,8 +162,11 @@ func (t Tracker) GateStatus(i int) string {
 	return summary(g.Criteria, pending)
 }
 
-// Status sums up the release.
+// Status sums up the release: its rollback, where there is one.
 func (t Tracker) Status() string {
+	if back := t.Rollback.Status(); back != "" {
+		return back
+	}
 	var tasks []TrackerTask
 	for _, p := range t.Phases {
 		tasks = append(tasks, p.tasks()...)

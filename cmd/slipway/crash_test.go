@@ -57,9 +57,9 @@ func TestCrash(t *testing.T) {
 	if *crashes == 0 {
 		t.Skip("takes minutes: make crash runs it")
 	}
-	program := filepath.Join(t.TempDir(), "slipway")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "crashtest", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	program, err := crashtest()
+	if err != nil {
+		t.Fatal(err)
 	}
 	template := crashRepo(t)
 	fresh := func() string {

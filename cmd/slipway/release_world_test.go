@@ -71,7 +71,7 @@ func (v variant) String() string {
 // crashtest builds the program with what only tests have, once: see package crash.
 var crashtest = sync.OnceValues(func() (string, error) {
 	program := filepath.Join(os.TempDir(), fmt.Sprintf("slipway-crashtest-%d", os.Getpid()))
-	out, err := exec.Command("go", "build", "-tags", "crashtest", "-o", program, ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", "crashtest", "-ldflags=-s -w", "-o", program, ".").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, out)
 	}

@@ -26,11 +26,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"slipway": func() {
+	testscript.Main(cleaning{m}, map[string]func(){"slipway": func() {
 		p := process()
 		p.Journal, p.World = crash.Journal, worldOf
 		os.Exit(cli.Main(p))
 	}})
+}
+
+// cleaning removes the programs that tests have built for all of them, when the last one has ended.
+type cleaning struct{ *testing.M }
+
+func (m cleaning) Run() int {
+	code := m.M.Run()
+	for _, name := range []string{"crashtest", "fixture"} {
+		_ = os.Remove(filepath.Join(os.TempDir(), fmt.Sprintf("slipway-%s-%d", name, os.Getpid())))
+	}
+	return code
 }
 
 // scripts holds the stories. It is absolute, since stories change folders.

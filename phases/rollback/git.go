@@ -60,8 +60,8 @@ func (s revert) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 	if err != nil {
 		return nil, err
 	}
-	if made == "" {
-		return pipeline.Receipt{"branch": s.o.Branch.Name}, nil
+	if made == "" { // somebody was faster
+		return pipeline.Receipt{pipeline.Marker: "made by others", "branch": s.o.Branch.Name}, nil
 	}
 	return s.receipt(ws, made), nil
 }
@@ -71,6 +71,10 @@ func (s revert) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 // changed it since.
 func (o *Options) revertible(t *mainline.Tip) (map[string]mainline.File, error) {
 	there, err := t.Contains(o.Facts.Commit, o.Branch.Base)
+	if err == nil && !there && o.Facts.Merged {
+		err = fmt.Errorf("%w: branch %s does not contain the version commit %s any more: somebody has rewritten it; revert by hand what it has of that commit, or leave this level out with --level",
+			pipeline.ErrConflict, o.Branch.Name, o.Facts.Commit)
+	}
 	if err != nil || !there {
 		return nil, err
 	}

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/imrightguy/slipway/phases/internal/hub"
-	"github.com/imrightguy/slipway/phases/internal/version"
 	"github.com/imrightguy/slipway/pipeline"
 )
 
@@ -49,12 +50,21 @@ func (s withdraw) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 	switch {
 	case rel.Draft:
 		r["state"] = asDraft
-	case r[pipeline.Marker] != "":
+	case s.o.says(rel, ws.Run):
 		r["state"] = asNotice
 	default:
 		return nil, nil
 	}
 	return r, nil
+}
+
+// says tells that a public release says on its page that it is withdrawn, and that nothing more is to be done to it: by a
+// run's marker, or in the words of another rollback to the same version, where it may or has to stay public.
+func (o *Options) says(rel hub.Release, run string) bool {
+	plain := *o
+	plain.Reason = ""
+	words := (rel.Prerelease || rel.Immutable) && strings.Contains(strings.ReplaceAll(rel.Body, "\r\n", "\n"), plain.notice())
+	return rel.Bears(hub.Marker(run)) || words && (rel.Immutable || len(o.Keeps) > 0)
 }
 
 // Run makes it a draft again, or says on its page what became of it.
@@ -70,9 +80,16 @@ func (s withdraw) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 	if gone {
 		return pipeline.Receipt{"state": asGone}, nil
 	}
-	now, err := w.Retract(ctx, rel.ID, hub.Marker(ws.Run))
-	if refuses(err) {
-		ws.Logf("it cannot be a draft again (%v): its notes say that it is withdrawn", err)
+	now := rel
+	if len(s.o.Keeps) == 0 {
+		now, err = w.Retract(ctx, rel.ID, hub.Marker(ws.Run))
+	}
+	if kept := len(s.o.Keeps) > 0; kept || refuses(err) {
+		if kept {
+			ws.Logf("it stays public: %s", s.o.needed())
+		} else {
+			ws.Logf("it cannot be a draft again (%v): its notes say that it is withdrawn", err)
+		}
 		now, err = w.Demote(ctx, rel.ID, s.o.notice(), hub.Marker(ws.Run))
 	}
 	if err != nil {
@@ -121,23 +138,15 @@ func (s latest) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 	return pipeline.Receipt{"latest": now.Tag}, nil
 }
 
-// fine tells that nobody who asks for the latest release gets what is rolled back, or something older than wanted.
+// fine tells that nobody who asks for the latest release gets what is rolled back, or something older than wanted. A tag of
+// another form is that of another product: it is left alone.
 func (o *Options) fine(now hub.Release) bool {
-	return now.Tag == o.OlderTag || now.ID != o.Facts.ReleaseID && newer(now.Tag, o.Facts.Tag)
-}
-
-// newer compares the versions in two tags of one form.
-func newer(a, b string) bool {
-	cut := func(tag string) (version.Version, error) {
-		i := 0
-		for i < len(tag) && (tag[i] < '0' || tag[i] > '9') {
-			i++
-		}
-		return version.Parse(tag[i:])
+	if now.Tag == o.OlderTag || now.ID == o.Facts.ReleaseID || now.Tag == o.Facts.Tag {
+		return now.Tag == o.OlderTag
 	}
-	va, errA := cut(a)
-	vb, errB := cut(b)
-	return errA == nil && errB == nil && va.Compare(vb) > 0
+	latest, ours := o.Form.Version(now.Tag)
+	bad, known := o.Form.Version(o.Facts.Tag)
+	return !ours || known && latest.Compare(bad) > 0
 }
 
 // Run makes the older release the latest.
@@ -192,11 +201,47 @@ func (s remove) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 		if rel.Immutable {
 			return nil, burns(rel)
 		}
-		if err := w.DeleteDraft(ctx, rel.ID, w.marker); err != nil {
+		names, err := s.added(ctx, w, rel.ID)
+		if err == nil {
+			err = s.spares(rel, names)
+		}
+		if err != nil {
+			return nil, err
+		}
+		marker := w.marker
+		if !rel.Bears(marker) { // somebody has edited the notes
+			marker = hub.Marker(ws.Run)
+		}
+		if err := w.DeleteDraft(ctx, rel.ID, marker); err != nil {
 			return nil, err
 		}
 	}
 	return pipeline.Receipt{pipeline.Marker: ws.Run, "state": asGone}, nil
+}
+
+// added are the names of assets that the release did not upload: people's.
+func (p *phase) added(ctx context.Context, w world, id int64) (names []string, err error) {
+	list, err := w.ListAssets(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at the assets of release %s: %w", p.o.Facts.Tag, err)
+	}
+	for _, a := range list {
+		if !slices.Contains(p.o.Facts.Assets, a.Name) {
+			names = append(names, a.Name)
+		}
+	}
+	return names, nil
+}
+
+// spares is a conflict where deleting the release would destroy people's files.
+func (p *phase) spares(rel hub.Release, names []string) error {
+	if !p.o.Delete || len(names) == 0 {
+		return nil
+	}
+	return &hub.ConflictError{
+		What: fmt.Sprintf("release %s has %s, which the release did not upload and which would be lost: save it and delete it there, or roll back without --delete", rel.Tag, strings.Join(names, ", ")),
+		IDs:  []int64{rel.ID},
+	}
 }
 
 func burns(rel hub.Release) error {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/imrightguy/slipway/phases/internal/hold"
 	"github.com/imrightguy/slipway/phases/internal/hub"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
@@ -79,11 +80,27 @@ func (s standing) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 		expected = append(expected, o.Branch.Remote.URL+" lets us push")
 		errs = append(errs, s.git(ctx, ws, &f))
 	}
+	if moved := o.GitHub || len(o.First) > 0; moved && o.Older != "" && o.Branch.Name != "" {
+		expected = append(expected, "nobody holds "+o.Older+", which users are brought back to")
+		errs = append(errs, s.olderHeld(ctx, ws, &f))
+	}
 	e := gate.Evidence{Check: Standing, Expected: strings.Join(expected, "; ")}
 	if len(expected) == 0 {
 		e.Expected = "nothing but the AUR is rolled back"
 	}
 	return nil, report(ctx, ws, e, f, errors.Join(errs...))
+}
+
+// olderHeld looks whether the version that users are brought back to was taken from them as well.
+func (s standing) olderHeld(ctx context.Context, ws *pipeline.Workspace, f *findings) error {
+	found, err := hold.Look(ctx, ws, s.o.Branch, s.o.Older)
+	if err != nil {
+		return fmt.Errorf("cannot find out whether %s is held: %w", s.o.Older, err)
+	}
+	if found.There {
+		f.fault("%s is %s; name another version with --to, or lift that hold", s.o.Older, found.Text())
+	}
+	return nil
 }
 
 func (s standing) github(ctx context.Context, ws *pipeline.Workspace, f *findings) error {
@@ -93,7 +110,7 @@ func (s standing) github(ctx context.Context, ws *pipeline.Workspace, f *finding
 	}
 	a, err := w.Access(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot look at %s: %w", s.o.page(), err)
+		return fmt.Errorf("cannot look at %s: %w", s.o.Page, err)
 	}
 	if !a.Push {
 		f.fault("the token may not push to %s: it needs to write the repository's contents", a.FullName)
@@ -105,13 +122,29 @@ func (s standing) github(ctx context.Context, ws *pipeline.Workspace, f *finding
 		return f.conflict(err)
 	case gone:
 		f.note("the release is gone already")
+	case rel.Draft && len(s.o.Keeps) > 0:
+		f.note("the release is a draft already, and %s: nobody can install that now; level aur mends it", s.o.needed())
 	case rel.Draft:
 		f.note("the release is withdrawn already")
+	case len(s.o.Keeps) > 0:
+		f.note("%s: it stays public, with a notice", s.o.needed())
 	case rel.Immutable:
 		f.note("the release is immutable: it stays public, with a notice")
 	}
+	if !gone && !rel.Bears(w.marker) {
+		f.note("its notes have been edited: the line %s is gone", w.marker)
+	}
 	if !gone && rel.Immutable && s.o.Delete {
 		_ = f.conflict(burns(rel))
+	}
+	if !gone {
+		names, err := s.added(ctx, w, rel.ID)
+		if err != nil {
+			return err
+		}
+		if _ = f.conflict(s.spares(rel, names)); !s.o.Delete && len(names) > 0 {
+			f.note("people have added %s to it, which the release did not upload", strings.Join(names, ", "))
+		}
 	}
 	if !gone && rel.Immutable && s.o.DeleteTag {
 		f.fault("release %s is immutable, and so is its tag: roll back without --delete-tag", rel.Tag)
@@ -173,7 +206,7 @@ func (s older) Spec() pipeline.Spec { return s.spec }
 
 // Run looks at the older release as its users do.
 func (s older) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
-	e := gate.Evidence{Check: Older, Expected: "release " + s.o.OlderTag + " is public, no prerelease, and everybody can download every asset, with the bytes that its SHA256SUMS names where it has one", Subjects: map[string]string{}}
+	e := gate.Evidence{Check: Older, Expected: "release " + s.o.OlderTag + " is public, and everybody can download every asset, with the bytes that its SHA256SUMS names where it has one", Subjects: map[string]string{}}
 	f := findings{}
 	err := s.look(ctx, ws, &f, e.Subjects)
 	return nil, report(ctx, ws, e, f, err)
@@ -195,7 +228,7 @@ func (s older) look(ctx context.Context, ws *pipeline.Workspace, f *findings, di
 	if err != nil {
 		return fmt.Errorf("cannot look at release %s: %w", s.o.OlderTag, err)
 	}
-	if rel.Prerelease {
+	if rel.Prerelease && s.o.Facts.Latest {
 		f.fault("release %s is a prerelease, which cannot be the latest: name another version with --to", s.o.OlderTag)
 	}
 	list, err := w.ListAssets(ctx, rel.ID)
@@ -223,11 +256,10 @@ func (s older) look(ctx context.Context, ws *pipeline.Workspace, f *findings, di
 			want = a.Digest
 		}
 		delete(sums, a.Name)
-		if want == "" {
+		if want == "" { // GitHub knows digests since June 2025
 			f.note("nobody says what the bytes of %s should be", a.Name)
-			continue
 		}
-		_, err := w.DownloadPublic(ctx, a.URL, hub.Content{Size: a.Size, SHA256: want}, func(n int64) { ws.Tick(before+n, all) })
+		got, err := w.DownloadPublic(ctx, a.URL, hub.Content{Size: a.Size, SHA256: want}, func(n int64) { ws.Tick(before+n, all) })
 		before += a.Size
 		switch {
 		case errors.Is(err, hub.ErrMismatch), errors.Is(err, hub.ErrNotFound):
@@ -235,7 +267,7 @@ func (s older) look(ctx context.Context, ws *pipeline.Workspace, f *findings, di
 		case err != nil:
 			return fmt.Errorf("cannot download %s: %w", a.Name, err)
 		default:
-			digests[a.Name] = want
+			digests[a.Name] = got.SHA256
 		}
 	}
 	for name := range sums {

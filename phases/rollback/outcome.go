@@ -3,7 +3,9 @@ package rollback
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/imrightguy/slipway/phases/internal/hold"
 	"github.com/imrightguy/slipway/phases/internal/hub"
@@ -27,7 +29,7 @@ func (s outcomeStep) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.
 		look            func(context.Context, *pipeline.Workspace, *findings) error
 	}{
 		{Withdrawn, "release " + o.Facts.Tag + " is a draft or gone, or says that it is withdrawn", s.withdrawn},
-		{Latest, "the latest release is " + o.OlderTag + ", or one newer than " + o.Facts.Tag, s.latest},
+		{Latest, "the latest release is " + o.OlderTag + ", one newer than " + o.Facts.Tag + " or another product's", s.latest},
 		{Reverted, "branch " + o.Branch.Name + " has no file as the version commit made it", s.reverted},
 		{Untagged, "tag " + o.Facts.Tag + " is gone", s.untagged},
 		{Held, o.Version + " is held on branch " + o.Branch.Name, s.held},
@@ -56,10 +58,14 @@ func (s outcomeStep) withdrawn(ctx context.Context, ws *pipeline.Workspace, f *f
 		return err
 	case s.o.Delete:
 		f.fault("release %s is still there", rel.Tag)
+	case rel.Draft && len(s.o.Keeps) > 0:
+		f.note("somebody has made a draft of it, and %s: it cannot be installed from there now", s.o.needed())
 	case rel.Draft:
 		f.note("it is a draft, with its assets")
-	case rel.Bears(hub.Marker(ws.Run)):
-		f.note("it is public, with a notice")
+	case s.o.says(rel, ws.Run) && len(s.o.Keeps) > 0:
+		f.note("it is public, with a notice: %s", s.o.needed())
+	case s.o.says(rel, ws.Run):
+		f.note("it is public, with a notice: it could not be a draft again")
 	default:
 		f.fault("release %s is public, and does not say that it is withdrawn", rel.Tag)
 	}
@@ -91,15 +97,23 @@ func (s outcomeStep) reverted(ctx context.Context, ws *pipeline.Workspace, f *fi
 		return err
 	}
 	made, err := t.Made(ws.Run, s.o.subject(), s.o.Facts.Commit)
-	if err != nil || made != "" { // what people do after it is theirs
-		f.note("by commit %s", made)
+	if err != nil {
 		return err
 	}
-	files, err := s.o.revertible(t)
-	if err == nil && len(files) > 0 {
-		f.fault("branch %s still has the version commit's files", s.o.Branch.Name)
+	if made != "" { // what people do after it is theirs
+		f.note("by commit %s", made)
+		return nil
 	}
-	return err
+	files, err := s.o.revertible(t)
+	switch {
+	case err != nil:
+		return err
+	case len(files) > 0:
+		f.fault("branch %s still has the version commit's files: %s", s.o.Branch.Name, strings.Join(slices.Sorted(maps.Keys(files)), ", "))
+	default:
+		f.note("nothing was left to put back")
+	}
+	return nil
 }
 
 func (s outcomeStep) untagged(ctx context.Context, ws *pipeline.Workspace, f *findings) error {

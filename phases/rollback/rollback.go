@@ -4,20 +4,25 @@
 //	rollback/standing    the remotes still show what the release's journal says it did
 //	rollback/older       the older release is public, with the bytes that its checksums name
 //	gate/rollback
+//	proof/rollback/aur   aur: no package downloads from the release any more
 //	rollback/withdraw    github: back to a draft; where that cannot be, a prerelease with a notice
 //	rollback/latest      github: the latest release is the older one
 //	rollback/delete      github, only when asked for: the withdrawn release is deleted
 //	rollback/revert      git: the files that the version commit changed are as before, in a commit of its own
 //	rollback/tag         git, only when asked for: the tag is deleted
-//	rollback/hold        hold: nothing publishes the version again
+//	rollback/hold        hold: nothing publishes the version again; before withdraw where the release is still under way
 //	rollback/outcome     all of it read back
 //	proof/rollback
 //
-// Steps of the AUR's level come before the gate and right behind it ([Options].Before and First). Each step that cannot
-// be taken back needs the one before it. Users are moved first, the record is put right afterwards.
+// Steps of the AUR's level come before the gate and right behind it ([Options].Before, First and Moved). Each step that
+// cannot be taken back comes after the one before it. Users are moved first, the record is put right afterwards.
+//
+// A release whose files an AUR package still installs is never taken from the public: its users would get an error in
+// the place of a program. It becomes a prerelease with a notice then ([Options].Keeps).
 package rollback
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,11 +30,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/imrightguy/slipway/phases/internal/endpoint"
 	"github.com/imrightguy/slipway/phases/internal/hold"
 	"github.com/imrightguy/slipway/phases/internal/hub"
 	"github.com/imrightguy/slipway/phases/internal/mainline"
+	"github.com/imrightguy/slipway/phases/internal/repo"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
@@ -61,6 +68,7 @@ const (
 	HoldID     = "rollback/hold"
 	OutcomeID  = "rollback/outcome"
 	ProofID    = "proof/rollback"
+	MovedID    = "proof/rollback/aur" // a proof, too: see [Options].Moved
 
 	Standing  = "standing"          // of StandingID
 	Older     = "older"             // of OlderID
@@ -72,6 +80,7 @@ const (
 
 	GateTitle  = "Rollback"
 	ProofTitle = "Rolled Back"
+	MovedTitle = "Corrected in the AUR"
 )
 
 // Facts are what the journal of the release says it did. Empty ones: it did not.
@@ -83,6 +92,9 @@ type Facts struct {
 	TagObject string // hexadecimal
 	TagOurs   bool   // the release made the tag; otherwise people did
 	Commit    string // the version commit
+	Merged    bool   // that was merged into the branch for certain
+	// Assets are the names of the files that the release has uploaded.
+	Assets []string
 }
 
 // Options say what is rolled back, and how.
@@ -90,16 +102,23 @@ type Options struct {
 	Version string // that is rolled back
 	Older   string // that users are brought back to; empty: none
 	Facts   Facts
-	// Owner, Repo and BaseURL say where on GitHub.
-	Owner, Repo, BaseURL string
-	OlderTag             string
-	Branch               mainline.Branch // that the release was merged into; no Name: none
-	GitHub, Git, Hold    bool            // levels
-	Delete, DeleteTag    bool
-	Reason               string            // of the hold and the notice
-	Asked                map[string]string // what was asked for, to stand in the plan
+	// Owner, Repo and BaseURL say where on GitHub; Page is the repository's page, without https://.
+	Owner, Repo, BaseURL, Page string
+	OlderTag                   string
+	Form                       repo.TagForm    // of tags of versions
+	Branch                     mainline.Branch // that the release was merged into; no Name: none
+	GitHub, Git, Hold          bool            // levels
+	Delete, DeleteTag          bool
+	HoldFirst                  bool              // the hold comes before the other levels: somebody may be publishing the version
+	Reason                     string            // of the hold and the notice
+	Asked                      map[string]string // what was asked for, to stand in the plan
 	// Before are steps of the AUR's level that come before the gate, First those right behind it.
 	Before, First []pipeline.Step
+	// Moved are steps that look, behind First, whether AUR packages download from the release no more. What they report has
+	// to pass before the release is taken from the public.
+	Moved []pipeline.Step
+	// Keeps are the AUR packages that go on downloading from the release, so that it stays public.
+	Keeps []string
 	// Gate makes gate/rollback as release.yaml has it, given the checks that are reported.
 	Gate func(checks []string) (gate.Gate, error)
 	// Approval finds the approval of the gate, to stand in the hold; nil, or false: there is none.
@@ -119,14 +138,33 @@ func New(o Options) (pipeline.Phase, error) {
 		return nil, errors.New("nobody says on which branch")
 	case o.Delete && !o.GitHub:
 		return nil, errors.New("a release that is not withdrawn is not deleted: add level github")
+	case o.Delete && len(o.Keeps) > 0:
+		return nil, fmt.Errorf("%s, so it cannot be deleted: %s", o.needed(), o.unlessMoved())
+	case o.DeleteTag && len(o.Keeps) > 0:
+		return nil, fmt.Errorf("%s, and GitHub makes a draft of a release whose tag is deleted: %s", o.needed(), o.unlessMoved())
+	case o.DeleteTag && o.Facts.ReleaseID != 0 && !o.GitHub:
+		return nil, errors.New("GitHub makes a draft of a release whose tag is deleted, whoever needs its files: add level github, which looks at that first")
 	case o.DeleteTag && o.Facts.TagObject == "":
 		return nil, errors.New("the release has no tag to delete")
 	case o.DeleteTag && !o.Facts.TagOurs:
 		return nil, fmt.Errorf("tag %s was made by people, not by the release: they delete it, with git push --delete", o.Facts.Tag)
-	case o.Hold && hold.CheckReason(o.Reason) != nil:
-		return nil, hold.CheckReason(o.Reason)
+	case o.Hold || o.Reason != "":
+		if err := hold.CheckReason(o.Reason); err != nil {
+			return nil, fmt.Errorf("--reason: %w", err)
+		}
 	}
 	return &phase{o}, nil
+}
+
+// needed says who needs a release that stays public.
+func (o *Options) needed() string {
+	return fmt.Sprintf("%s in the AUR downloads the files of release %s", strings.Join(o.Keeps, ", "), o.Facts.Tag)
+}
+
+// unlessMoved is what to do where something must not happen to a release that is needed.
+func (o *Options) unlessMoved() string {
+	return "roll back level aur with it, then nobody needs it; or leave --delete and --delete-tag out: it becomes a prerelease with a notice. " +
+		"Where something newer has replaced the package already, delete it on its page at GitHub"
 }
 
 type phase struct{ o Options }
@@ -169,19 +207,30 @@ func (p *phase) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error) {
 		}
 	}
 	var outcome []string
+	held := func() { // it is the same step in both places, so that a plan can still be amended when it is done
+		steps = append(steps, hold.Set(hold.Options{ID: HoldID, Branch: o.Branch, Version: o.Version, Reason: o.Reason, Approval: o.Approval}, GateID))
+		last, outcome = HoldID, append(outcome, Held)
+	}
+	if o.Hold && o.HoldFirst {
+		held()
+	}
+	moved := []string{GateID} // what the next step needs beside the last
+	if o.GitHub && len(o.Moved) > 0 {
+		steps, moved = append(append(steps, o.Moved...), o.movedProof()), []string{GateID, MovedID}
+	}
 	add := func(make func(pipeline.Spec) pipeline.Step, id string, params map[string]string, target, check string) {
-		sp := p.spec(id, unique(GateID, last), params)
-		sp.Effect, sp.Target = pipeline.Permanent, target
+		sp := p.spec(id, unique(append(moved, last)...), params)
+		sp.Effect, sp.Target, moved = pipeline.Permanent, target, []string{GateID}
 		steps, last = append(steps, make(sp)), id
 		if check != "" && !slices.Contains(outcome, check) {
 			outcome = append(outcome, check)
 		}
 	}
-	hubTarget := func(tag string) string { return o.page() + " release " + tag }
+	hubTarget := func(tag string) string { return o.Page + " release " + tag }
 	if o.GitHub {
-		add(func(sp pipeline.Spec) pipeline.Step { return withdraw{p, sp} }, WithdrawID, map[string]string{"notice": o.notice()}, hubTarget(o.Facts.Tag), Withdrawn)
+		add(func(sp pipeline.Spec) pipeline.Step { return withdraw{p, sp} }, WithdrawID, o.withdrawal(), hubTarget(o.Facts.Tag), Withdrawn)
 		if o.Facts.Latest && o.OlderTag != "" {
-			add(func(sp pipeline.Spec) pipeline.Step { return latest{p, sp} }, LatestID, map[string]string{"tag": o.OlderTag}, o.page()+" latest release "+o.OlderTag, Latest)
+			add(func(sp pipeline.Spec) pipeline.Step { return latest{p, sp} }, LatestID, map[string]string{"tag": o.OlderTag}, o.Page+" latest release "+o.OlderTag, Latest)
 		}
 		if o.Delete {
 			add(func(sp pipeline.Spec) pipeline.Step { return remove{p, sp} }, DeleteID, nil, hubTarget(o.Facts.Tag), Withdrawn)
@@ -193,45 +242,66 @@ func (p *phase) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error) {
 	if o.DeleteTag {
 		add(func(sp pipeline.Spec) pipeline.Step { return untag{p, sp} }, TagID, map[string]string{"object": o.Facts.TagObject}, o.Branch.Remote.URL+" refs/tags/"+o.Facts.Tag, Untagged)
 	}
-	if o.Hold {
-		steps = append(steps, hold.Set(hold.Options{ID: HoldID, Branch: o.Branch, Version: o.Version, Reason: o.Reason, Approval: o.Approval}, unique(GateID, last)...))
-		last, outcome = HoldID, append(outcome, Held)
+	if o.Hold && !o.HoldFirst {
+		held()
 	}
 	if len(outcome) > 0 {
 		steps = append(steps, outcomeStep{p, p.spec(OutcomeID, []string{last}, nil, outcome...)})
 		proofNeeds, criteria = append(proofNeeds, OutcomeID), append(criteria, outcome...)
 	}
-	proof := gate.Gate{ID: ProofID, Title: ProofTitle}
-	slices.Sort(criteria)
-	for _, c := range slices.Compact(criteria) {
-		title := proofTitles[c]
-		if title == "" {
-			title = c
-		}
-		proof.Criteria = append(proof.Criteria, gate.Criterion{Title: title, Check: c})
-	}
 	if len(proofNeeds) == 0 {
 		return nil, errors.New("nothing would show that the rollback worked")
 	}
-	return append(steps, pipeline.NewGate(proof, proofNeeds...)), nil
+	return append(steps, pipeline.NewGate(proof(ProofID, ProofTitle, criteria), proofNeeds...)), nil
 }
 
-// proofTitles are what people read.
+// proof is one that asks for checks.
+func proof(id, title string, checks []string) gate.Gate {
+	g := gate.Gate{ID: id, Title: title}
+	for _, c := range unique(checks...) {
+		g.Criteria = append(g.Criteria, gate.Criterion{Title: cmp.Or(proofTitles[c], c), Check: c})
+	}
+	return g
+}
+
+// movedProof asks for what the steps of Moved report.
+func (o *Options) movedProof() pipeline.Step {
+	var ids, checks []string
+	for _, s := range o.Moved {
+		sp := s.Spec()
+		ids, checks = append(ids, sp.ID), append(checks, sp.Checks...)
+	}
+	return pipeline.NewGate(proof(MovedID, MovedTitle, checks), ids...)
+}
+
+// withdrawal are the parameters of the step rollback/withdraw.
+func (o *Options) withdrawal() map[string]string {
+	p := map[string]string{"notice": o.notice()}
+	if len(o.Keeps) > 0 {
+		p["stays public for"] = strings.Join(o.Keeps, ", ")
+	}
+	return p
+}
+
+// proofTitles are what people read: no more than what the checks have seen.
 var proofTitles = map[string]string{
-	Withdrawn: "Nobody is offered the release any more", Latest: "The latest release is the older one, or a newer one",
-	Reverted: "The release's own commit is reverted on the branch", Untagged: "The tag is gone", Held: "Nothing publishes the version again",
+	"aur-moved": "No AUR package downloads from the release", // reported by what stands in Moved
+	Withdrawn:   "The release is a draft or gone, or its page says that it is withdrawn",
+	Latest:      "The latest release is neither that nor an older one than wanted",
+	Reverted:    "The files that the release's own commit changed are on the branch as before it",
+	Untagged:    "The tag is gone at the remote",
+	Held:        "The branch holds the version",
 }
 
 func unique(ids ...string) []string {
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	return slices.Compact(slices.Sorted(slices.Values(ids)))
 }
 
 // spec is what all steps have. The facts stand in each: a plan says which things it is about.
 func (p *phase) spec(id string, needs []string, params map[string]string, checks ...string) pipeline.Spec {
 	f, all := p.o.Facts, map[string]string{"rolls back": p.o.Version, "to": p.o.Older}
 	if p.o.GitHub || p.o.DeleteTag {
-		all["repository"] = p.o.page()
+		all["repository"] = p.o.Page
 	}
 	if f.ReleaseID != 0 {
 		all["release"] = strconv.FormatInt(f.ReleaseID, 10)
@@ -245,15 +315,6 @@ func (p *phase) spec(id string, needs []string, params map[string]string, checks
 	return pipeline.Spec{ID: id, Needs: needs, Params: all, Checks: checks}
 }
 
-// page is the repository on GitHub, as plans name it.
-func (o *Options) page() string {
-	host := "github.com"
-	if o.BaseURL != "" {
-		host = strings.TrimPrefix(strings.SplitN(strings.TrimPrefix(o.BaseURL, "https://"), "/", 2)[0], "api.")
-	}
-	return host + "/" + o.Owner + "/" + o.Repo
-}
-
 // notice is what stands above the notes of a release that cannot be a draft again.
 func (o *Options) notice() string {
 	text := "> [!CAUTION]\n> " + o.Version + " has been withdrawn"
@@ -263,7 +324,7 @@ func (o *Options) notice() string {
 	text += "."
 	if o.Reason != "" {
 		text += " " + strings.Map(func(r rune) rune {
-			if strings.ContainsRune("<>[]`*_\\|&@#\t", r) {
+			if strings.ContainsRune("<>[]`*_\\|&@#", r) || unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
 				return ' '
 			}
 			return r
@@ -287,7 +348,8 @@ func (p *phase) world(ws *pipeline.Workspace) (world, error) {
 	return world{c, hub.Marker(p.o.Facts.Run)}, err
 }
 
-// find looks for the release by its id; gone where there is none. One that is not ours is a conflict.
+// find looks for the release by its id; gone where there is none. One that is not that of the tag any more is a conflict.
+// Its marker does not matter: whoever has edited the notes has made no other release of it.
 func (p *phase) find(ctx context.Context, w world) (rel hub.Release, gone bool, err error) {
 	rel, err = w.Release(ctx, p.o.Facts.ReleaseID)
 	if errors.Is(err, hub.ErrNotFound) {
@@ -301,8 +363,11 @@ func (p *phase) find(ctx context.Context, w world) (rel hub.Release, gone bool, 
 	if err != nil {
 		return rel, false, fmt.Errorf("cannot look at release %s: %w", p.o.Facts.Tag, err)
 	}
-	if rel.Tag != p.o.Facts.Tag || !rel.Bears(w.marker) {
-		return rel, false, &hub.ConflictError{What: "release " + p.o.Facts.Tag + " has lost the marker or the tag that its journal gave it: somebody has made another one of it", IDs: []int64{rel.ID}}
+	if rel.Tag != p.o.Facts.Tag {
+		return rel, false, &hub.ConflictError{
+			What: fmt.Sprintf("the release that was published as %s belongs to tag %q now: somebody has made another one of it; put the tag back on its page, or leave this level out with --level", p.o.Facts.Tag, rel.Tag),
+			IDs:  []int64{rel.ID},
+		}
 	}
 	return rel, false, nil
 }

@@ -1,12 +1,16 @@
 package rollback
 
 import (
+	"context"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/imrightguy/slipway/phases/internal/hub"
 	"github.com/imrightguy/slipway/phases/internal/mainline"
+	"github.com/imrightguy/slipway/phases/internal/repo"
+	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
 
@@ -37,7 +41,10 @@ func TestNew_Refused(t *testing.T) {
 		"add level github":              func(o *Options) { o.GitHub, o.Delete = false, true },
 		"no tag to delete":              func(o *Options) { o.DeleteTag, o.Facts.TagObject = true, "" },
 		"was made by people":            func(o *Options) { o.DeleteTag, o.Facts.TagOurs = true, false },
-		"the reason has to be one line": func(o *Options) { o.Reason = "a\nb" },
+		"the reason has to be one line": func(o *Options) { o.Reason, o.Hold = "a\u202eb", false },
+		"so it cannot be deleted: roll back level aur": func(o *Options) { o.Keeps, o.Delete = []string{"x-bin"}, true },
+		"makes a draft of a release whose tag":         func(o *Options) { o.Keeps, o.DeleteTag = []string{"x-bin"}, true },
+		"which looks at that first":                    func(o *Options) { o.GitHub, o.DeleteTag = false, true },
 	} {
 		o := whole()
 		change(&o)
@@ -48,16 +55,118 @@ func TestNew_Refused(t *testing.T) {
 	}
 }
 
-// Whoever asks for the latest release must get neither what is rolled back nor something older than wanted.
-func TestFine(t *testing.T) {
-	o := whole()
-	for tag, want := range map[string]bool{"v3.2.0": true, "v3.2.2": true, "v3.10.0": true, "v3.2.1": false, "v3.1.9": false, "nightly": false, "": false} {
-		id := int64(8)
-		if tag == o.Facts.Tag {
-			id = 7
+// looker is a step that reports a check.
+type looker struct{ sp pipeline.Spec }
+
+func (s looker) Spec() pipeline.Spec { return s.sp }
+
+func (looker) Run(context.Context, *pipeline.Workspace) (pipeline.Receipt, error) { return nil, nil }
+
+// A release is withdrawn when the AUR was seen without it; where somebody may be publishing it, the hold comes before that,
+// and is the same step. What stays public says so in the plan.
+func TestPlan_Order(t *testing.T) {
+	plan := func(change func(*Options)) (ids []string, p *pipeline.Plan) {
+		t.Helper()
+		o := whole()
+		change(&o)
+		phase, err := New(o)
+		if err == nil {
+			p, err = pipeline.NewPlan(t.Context(), pipeline.Env{Project: "p", Version: "3.2.1"}, phase)
 		}
-		if got := o.fine(hub.Release{ID: id, Tag: tag}); got != want {
-			t.Errorf("%q: %v", tag, got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, sp := range p.Specs {
+			if sp.Effect == pipeline.Permanent || sp.ID == MovedID {
+				ids = append(ids, sp.ID)
+			}
+		}
+		return ids, p
+	}
+	spec := func(p *pipeline.Plan, id string) pipeline.Spec {
+		return p.Specs[slices.IndexFunc(p.Specs, func(sp pipeline.Spec) bool { return sp.ID == id })]
+	}
+	moved := []pipeline.Step{looker{pipeline.Spec{ID: "rollback/moved/x-bin", Checks: []string{"aur-moved"}}}}
+	last, with := plan(func(o *Options) { o.Moved = moved })
+	if want := []string{MovedID, WithdrawID, LatestID, RevertID, HoldID}; !slices.Equal(last, want) {
+		t.Errorf("%v, want %v", last, want)
+	}
+	if needs := spec(with, WithdrawID).Needs; !slices.Contains(needs, MovedID) || !slices.Contains(needs, GateID) {
+		t.Errorf("withdraw needs %v", needs)
+	}
+	first, before := plan(func(o *Options) { o.Moved, o.HoldFirst = moved, true })
+	if want := []string{HoldID, MovedID, WithdrawID, LatestID, RevertID}; !slices.Equal(first, want) {
+		t.Errorf("%v, want %v", first, want)
+	}
+	if a, b := gate.Sum(spec(with, HoldID)), gate.Sum(spec(before, HoldID)); a != b {
+		t.Error("the hold is another step when it comes first")
+	}
+	_, kept := plan(func(o *Options) { o.Keeps = []string{"x-bin"} })
+	if spec(kept, WithdrawID).Params["stays public for"] != "x-bin" || spec(with, WithdrawID).Params["stays public for"] != "" {
+		t.Error("the plan does not say what becomes of the release")
+	}
+}
+
+// What is public and says that it is withdrawn is left as it is where it may not be a draft, and nowhere else.
+func TestSays(t *testing.T) {
+	o := whole()
+	body := o.notice() + "\n\n" + hub.Marker("other") + "\n\nnotes"
+	for _, c := range []struct {
+		name string
+		rel  hub.Release
+		keep bool
+		want bool
+	}{
+		{"ours", hub.Release{Body: hub.Marker("mine")}, false, true},
+		{"another rollback's, and it can be a draft", hub.Release{Body: body, Prerelease: true}, false, false},
+		{"another rollback's, of an immutable one", hub.Release{Body: body, Immutable: true}, false, true},
+		{"another rollback's, for the AUR", hub.Release{Body: strings.ReplaceAll(body, "\n", "\r\n"), Prerelease: true}, true, true},
+		{"another rollback's, but it is no prerelease", hub.Release{Body: body}, true, false},
+		{"nobody's", hub.Release{Body: "notes", Prerelease: true}, true, false},
+	} {
+		p := o
+		p.Reason = "another reason"
+		if c.keep {
+			p.Keeps = []string{"x-bin"}
+		}
+		if got := p.says(c.rel, "mine"); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	o.Older = "3.1.0"
+	if o.says(hub.Release{Body: body, Immutable: true}, "mine") {
+		t.Error("a notice that names another version counts")
+	}
+}
+
+// Whoever asks for the latest release must get neither what is rolled back nor something older than wanted; another
+// product's is left alone.
+func TestFine(t *testing.T) {
+	for _, c := range []struct {
+		form, bad, older string
+		latest           map[string]bool
+	}{
+		{"", "v3.2.1", "v3.2.0", map[string]bool{"v3.2.0": true, "v3.2.2": true, "v3.10.0": true, "v3.2.1": false, "v3.1.9": false, "v3.2.1-rc.1": false, "nightly": true}},
+		{"app2-v{{ .Version }}", "app2-v0.1.0", "app2-v0.0.9", map[string]bool{"app2-v0.2.0": true, "app2-v0.1.0": false, "app2-v0.0.8": false, "app2-v0.0.9": true, "app1-v0.0.1": true, "v0.0.1": true}},
+		{"v{{ .Version }}_stable", "v0.1.0_stable", "v0.0.9_stable", map[string]bool{"v0.2.0_stable": true, "v0.0.1_stable": false}},
+	} {
+		form, err := repo.ParseTagForm(c.form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := whole()
+		o.Form, o.Facts.Tag, o.OlderTag = form, c.bad, c.older
+		for tag, want := range c.latest {
+			id := int64(8)
+			if tag == o.Facts.Tag {
+				id = 7
+			}
+			if got := o.fine(hub.Release{ID: id, Tag: tag}); got != want {
+				t.Errorf("%q: %v", tag, got)
+			}
+		}
+		if o.fine(hub.Release{ID: 7, Tag: "other"}) {
+			t.Error("what is rolled back is fine under another tag")
 		}
 	}
 }
@@ -83,13 +192,12 @@ func FuzzParseSums(f *testing.F) {
 
 // A reason becomes a line of a notice that people read as Markdown: it neither ends the notice nor calls anybody.
 func FuzzNotice(f *testing.F) {
+	f.Add("a\r\nb\x1b[31m\u202e\u2028")
 	f.Add("it </b> @everyone #1 `x` [a](b) | c")
 	f.Fuzz(func(t *testing.T, reason string) {
 		o := whole()
-		if o.Reason = reason; strings.ContainsAny(reason, "\r\n") {
-			return // refused before
-		}
-		if n := o.notice(); strings.Count(n, "\n") != 1 || strings.ContainsAny(strings.TrimPrefix(n, "> [!CAUTION]\n> "), "<>[]`@") {
+		o.Reason = reason
+		if n := o.notice(); strings.Count(n, "\n") != 1 || strings.ContainsAny(strings.TrimPrefix(n, "> [!CAUTION]\n> "), "<>[]`@\x1b\u202e\u2028") {
 			t.Fatalf("%q", n)
 		}
 	})

@@ -92,7 +92,11 @@ func (s step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell what version of %s is published: %w; %s", s.Package.Name, err, s.Instead)
 	}
-	now, err := s.next(was)
+	bad, err := s.newestBad(r, tip)
+	if err != nil {
+		return nil, err
+	}
+	now, err := s.next(was, bad)
 	if err != nil {
 		return nil, fmt.Errorf("%w; %s", err, s.Instead)
 	}
@@ -131,19 +135,25 @@ func srcinfo(r *git.Repository, commit plumbing.Hash) (string, error) {
 const word = "+really"
 
 // next is the version that follows the published one with the older payload. Where that is what is published, it stays.
-func (s step) next(was remote.Version) (now remote.Version, err error) {
+// Bad is the newest version of the bad release that ever was published, zero for none: somebody may have put the older
+// version back as it was, which reaches nobody who has the bad one.
+func (s step) next(was, bad remote.Version) (now remote.Version, err error) {
+	from := was
+	there := s.isGood(was.PkgVer)
+	if reverted := there && bad.PkgVer != "" && pkgbuild.Vercmp(was.String(), bad.String()) < 0; reverted {
+		from, there = bad, false
+	}
 	epoch := 0
-	if was.Epoch != "" {
-		if epoch, err = strconv.Atoi(was.Epoch); err != nil || epoch < 0 {
-			return now, fmt.Errorf("%s has epoch %s, which no package can follow", s.Package.Name, was.Epoch)
+	if from.Epoch != "" {
+		if epoch, err = strconv.Atoi(from.Epoch); err != nil || epoch < 0 {
+			return now, fmt.Errorf("%s has epoch %s, which no package can follow", s.Package.Name, from.Epoch)
 		}
 	}
 	now = remote.Version{PkgRel: "1", Epoch: strconv.Itoa(epoch)}
-	there := was.PkgVer == s.Good || strings.HasPrefix(was.PkgVer, s.Good+"+") && !strings.HasPrefix(was.PkgVer, s.Good+word)
-	theirs := was.PkgVer == s.Bad || strings.HasPrefix(was.PkgVer, s.Bad+"+")
+	theirs := s.isBad(from.PkgVer)
 	switch {
-	case strings.HasSuffix(was.PkgVer, word+s.Good) && theirs && !s.Epoch, there && s.Epoch && epoch > 0:
-		now.PkgVer, now.PkgRel = was.PkgVer, was.PkgRel
+	case strings.HasSuffix(from.PkgVer, word+s.Good) && theirs && !s.Epoch, there && s.Epoch && epoch > 0 && bad.PkgVer != "":
+		now.PkgVer, now.PkgRel = from.PkgVer, from.PkgRel
 		return now, nil
 	case !theirs:
 		return now, fmt.Errorf("the AUR has %s %s, and not %s: there is nothing of that release to correct, or somebody else has published since", s.Package.Name, was, s.Bad)
@@ -151,8 +161,53 @@ func (s step) next(was remote.Version) (now remote.Version, err error) {
 		now.PkgVer, now.Epoch = s.Good, strconv.Itoa(epoch+1)
 		return now, nil
 	}
-	now.PkgVer, err = pkgbuild.Really(was.PkgVer, s.Good)
+	now.PkgVer, err = pkgbuild.Really(from.PkgVer, s.Good)
 	return now, err
+}
+
+// isBad tells that a pkgver is of the release that is gone back from, also where an older payload was put under it.
+func (s step) isBad(pkgver string) bool {
+	return pkgver == s.Bad || strings.HasPrefix(pkgver, s.Bad+"+")
+}
+
+// isGood tells that a pkgver is the older version as itself.
+func (s step) isGood(pkgver string) bool {
+	return pkgver == s.Good || strings.HasPrefix(pkgver, s.Good+"+") && !strings.HasPrefix(pkgver, s.Good+word)
+}
+
+// newestBad is the newest version of the bad release in a repository's history; zero where there is none.
+func (s step) newestBad(r *git.Repository, tip plumbing.Hash) (bad remote.Version, err error) {
+	return bad, each(r, tip, func(_ plumbing.Hash, v remote.Version, _ string) error {
+		if !s.isBad(v.PkgVer) {
+			return nil
+		}
+		bad = v
+		return storer.ErrStop
+	})
+}
+
+// each looks at the commits of a repository that have a version, newest first, with their .SRCINFO.
+func each(r *git.Repository, tip plumbing.Hash, look func(plumbing.Hash, remote.Version, string) error) error {
+	log, err := r.Log(&git.LogOptions{From: tip})
+	if err != nil {
+		return fmt.Errorf("cannot read the history of the AUR repository: %w", err)
+	}
+	defer log.Close()
+	err = log.ForEach(func(c *object.Commit) error {
+		text, err := srcinfo(r, c.Hash)
+		if err != nil {
+			return nil //nolint:nilerr // a commit of others' that has no readable one
+		}
+		v, err := remote.ReadVersion(text)
+		if err != nil {
+			return nil //nolint:nilerr // likewise
+		}
+		return look(c.Hash, v, text)
+	})
+	if err != nil {
+		return fmt.Errorf("cannot read the history of the AUR repository: %w", err)
+	}
+	return nil
 }
 
 // unchanged compares the sources with what the repository's history says of the older version.
@@ -177,33 +232,20 @@ func (s step) unchanged(ws *pipeline.Workspace, r *git.Repository, tip plumbing.
 // known finds the newest commit that published the older version as itself, and the sums of its sources by address; nil
 // where there is none.
 func (s step) known(r *git.Repository, tip plumbing.Hash) (sums map[string]string, at plumbing.Hash, err error) {
-	log, err := r.Log(&git.LogOptions{From: tip})
-	if err != nil {
-		return nil, at, fmt.Errorf("cannot read the history of the AUR repository: %w", err)
-	}
-	defer log.Close()
-	err = log.ForEach(func(c *object.Commit) error {
-		text, err := srcinfo(r, c.Hash)
-		if err != nil {
-			return nil //nolint:nilerr // a commit of others' that has no readable one
-		}
-		v, err := remote.ReadVersion(text)
-		if err != nil || v.PkgVer != s.Good && (!strings.HasPrefix(v.PkgVer, s.Good+"+") || strings.Contains(v.PkgVer, word)) {
-			return nil //nolint:nilerr // likewise
+	err = each(r, tip, func(commit plumbing.Hash, v remote.Version, text string) error {
+		if v.PkgVer != s.Good && (!strings.HasPrefix(v.PkgVer, s.Good+"+") || strings.Contains(v.PkgVer, word)) {
+			return nil
 		}
 		info, err := pkgbuild.ParseSRCINFO(strings.NewReader(text))
 		if err != nil {
-			return nil //nolint:nilerr // likewise
+			return nil //nolint:nilerr // a commit of others'
 		}
 		list, _ := published.Sources(info)
-		sums, at = map[string]string{}, c.Hash
+		sums, at = map[string]string{}, commit
 		for _, src := range list {
 			sums[src.URL] = src.SHA256
 		}
 		return storer.ErrStop
 	})
-	if err != nil {
-		return nil, at, fmt.Errorf("cannot read the history of the AUR repository: %w", err)
-	}
-	return sums, at, nil
+	return sums, at, err
 }

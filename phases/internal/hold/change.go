@@ -175,9 +175,8 @@ func (s lift) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt
 	if err != nil {
 		return nil, err
 	}
-	r := pipeline.Receipt{"branch": s.o.Branch.Name}
-	if made != "" {
-		r[pipeline.Marker], r["commit"] = ws.Run, made
+	if made == "" { // somebody was faster
+		return pipeline.Receipt{pipeline.Marker: "made by others", "branch": s.o.Branch.Name}, nil
 	}
-	return r, nil
+	return pipeline.Receipt{pipeline.Marker: ws.Run, "branch": s.o.Branch.Name, "commit": made}, nil
 }

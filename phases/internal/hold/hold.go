@@ -116,14 +116,20 @@ func (f Found) Text() string {
 	return fmt.Sprintf("held since %s: %s", f.Hold.Since.UTC().Format("2006-01-02 15:04 UTC"), f.Hold.Reason)
 }
 
-// lifts is what to do about it.
-const lifts = "slipway hold --lift --reason TEXT lifts it"
-
 // Held is the error of what must not be done while a version is held.
-type Held struct{ Found }
+type Held struct {
+	Found
+	Version string // that was asked for
+}
 
 // Error says why it is held, and what lifts it.
-func (e *Held) Error() string { return e.Text() + "; " + lifts }
+func (e *Held) Error() string {
+	named := e.Version
+	if v, err := version.Parse(named); err == nil {
+		named = v.Release()
+	}
+	return e.Text() + "; slipway hold " + named + " --lift --reason TEXT lifts it"
+}
 
 // Look reads the hold of a version at the remote.
 func Look(ctx context.Context, ws *pipeline.Workspace, b mainline.Branch, planned string) (Found, error) {
@@ -138,7 +144,7 @@ func Look(ctx context.Context, ws *pipeline.Workspace, b mainline.Branch, planne
 func Refuse(ctx context.Context, ws *pipeline.Workspace, b mainline.Branch, planned string) error {
 	f, err := Look(ctx, ws, b, planned)
 	if err == nil && f.There {
-		err = &Held{f}
+		err = &Held{f, planned}
 	}
 	return err
 }
@@ -199,7 +205,7 @@ func (s look) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt
 	case err != nil:
 		e.Summary = err.Error()
 	case f.There:
-		e.Verdict, e.Found, e.Summary = gate.Fail, f.Text(), (&Held{f}).Error()
+		e.Verdict, e.Found, e.Summary = gate.Fail, f.Text(), (&Held{f, s.planned}).Error()
 	default:
 		e.Verdict, e.Found, e.Summary = gate.Pass, e.Expected, e.Expected
 	}

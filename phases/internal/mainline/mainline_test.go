@@ -2,6 +2,7 @@ package mainline
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,6 +199,39 @@ func TestCommit_Refused(t *testing.T) {
 	if gitIn(t, r.bare, "rev-parse", "main") != r.branch.Base {
 		t.Error("the branch has moved")
 	}
+}
+
+// TestCommit_InTheWay: a file where a folder is needed is somebody's work, and stays; what becomes a file again, or a folder,
+// does.
+func TestCommit_InTheWay(t *testing.T) {
+	r := newRig(t, nil)
+	put := func(files map[string]File) error {
+		return r.in(func(ctx context.Context, ws *pipeline.Workspace) error {
+			_, err := r.branch.Commit(ctx, ws, "Put", func(*Tip) (map[string]File, error) { return files, nil })
+			return err
+		})
+	}
+	if err := put(map[string]File{"a.txt/b": {Content: []byte("x")}}); !errors.Is(err, pipeline.ErrConflict) || !strings.Contains(err.Error(), "a.txt is there and no folder, so that b cannot lie in it") {
+		t.Errorf("got %v", err)
+	}
+	if gitIn(t, r.bare, "rev-parse", "main") != r.branch.Base {
+		t.Error("the branch has moved")
+	}
+	for _, c := range []struct {
+		files map[string]File
+		want  string
+	}{
+		{map[string]File{"a.txt": {}, "a.txt/b": {Content: []byte("x")}}, "VERSION a-b a.txt/b a/b/c.txt a/d.txt"},
+		{map[string]File{"a.txt": {Content: []byte("y")}, "a.txt/b": {}}, "VERSION a-b a.txt a/b/c.txt a/d.txt"},
+	} {
+		if err := put(c.files); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(strings.Fields(gitIn(t, r.bare, "ls-tree", "-r", "--name-only", "main")), " "); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+	}
+	gitIn(t, r.bare, "fsck", "--strict")
 }
 
 func TestMarker(t *testing.T) {

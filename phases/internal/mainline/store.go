@@ -19,6 +19,7 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"github.com/imrightguy/slipway/phases/internal/repo"
+	"github.com/imrightguy/slipway/pipeline"
 )
 
 // Store is a temporary bare repository. What it does not hold itself it borrows from the user's one, which is only read.
@@ -252,8 +253,16 @@ func (s *Store) replant(tree plumbing.Hash, files map[string]File) (plumbing.Has
 		}
 	}
 	for name, inside := range below {
-		e := entries[name]
-		if e.Mode != filemode.Dir {
+		e, there := entries[name]
+		if there && e.Mode != filemode.Dir {
+			for file, f := range inside {
+				if !f.ID.IsZero() {
+					return plumbing.ZeroHash, fmt.Errorf("%w: %s is there and no folder, so that %s cannot lie in it: put it out of the way, or make a folder of it", pipeline.ErrConflict, name, file)
+				}
+			}
+			continue // what is to be removed is not there
+		}
+		if !there {
 			e = object.TreeEntry{Name: name, Mode: filemode.Dir}
 		}
 		if e.Hash, err = s.replant(e.Hash, inside); err != nil {

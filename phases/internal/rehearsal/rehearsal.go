@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -61,6 +62,7 @@ type World struct {
 	AUR    *aur.Server        // likewise
 
 	o        Options
+	clock    *endpoint.Hurried // of the twins
 	keys     *keys
 	verifier *approval.Verifier
 	users    *Users
@@ -68,7 +70,7 @@ type World struct {
 
 // Start stages a world. It stands until Close is called or the context ends.
 func Start(ctx context.Context, o Options) (w *World, err error) {
-	w = &World{o: o, Map: Map{Hosts: map[string]string{}, Git: map[string]string{}}}
+	w = &World{o: o, clock: &endpoint.Hurried{}, Map: Map{Hosts: map[string]string{}, Git: map[string]string{}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("cannot stage the rehearsal: %w", err), w.Close())
@@ -87,16 +89,15 @@ func Start(ctx context.Context, o Options) (w *World, err error) {
 	if err != nil {
 		return w, err
 	}
-	clock := &endpoint.Hurried{}
 	var hosts []byte
 	if o.Remote != "" {
-		if err := w.startGitHub(ctx, clock, faults); err != nil {
+		if err := w.startGitHub(ctx, faults); err != nil {
 			return w, err
 		}
 		hosts = append(hosts, w.Git.KnownHosts()...)
 	}
 	if len(o.AUR) > 0 {
-		if err := w.startAUR(ctx, clock, faults); err != nil {
+		if err := w.startAUR(ctx, faults); err != nil {
 			return w, err
 		}
 		hosts = append(hosts, w.AUR.KnownHosts()...)
@@ -110,7 +111,7 @@ const private = ".twins"
 // owner is the name of whom the throw-away key and token stand for.
 const owner = "rehearsal"
 
-func (w *World) startGitHub(ctx context.Context, clock github.Clock, faults faults) (err error) {
+func (w *World) startGitHub(ctx context.Context, faults faults) (err error) {
 	o := w.o
 	dir := filepath.Join(o.Dir, "origin.git")
 	if err := origin.Make(ctx, dir, o.Repository, o.Branch, o.Base, o.Tags...); err != nil {
@@ -120,7 +121,7 @@ func (w *World) startGitHub(ctx context.Context, clock github.Clock, faults faul
 		return err
 	}
 	w.GitHub, err = github.Start(ctx, github.Options{
-		Dir: filepath.Join(o.Dir, private, "assets"), Public: true, Enterprise: o.Enterprise, Clock: clock,
+		Dir: filepath.Join(o.Dir, private, "assets"), Public: true, Enterprise: o.Enterprise, Clock: w.clock,
 		Repositories: []github.Repository{{Owner: o.Owner, Name: o.Name, DefaultBranch: o.Branch, Refs: w.Origin, Immutable: o.Immutable}},
 		Tokens:       []github.Token{{Value: w.keys.token, Login: owner, Rights: github.Maintainer()}},
 		Limits:       github.Limits{PerHour: -1, WritesPerMinute: -1, WritesPerHour: -1}, // nothing waits here
@@ -132,7 +133,7 @@ func (w *World) startGitHub(ctx context.Context, clock github.Clock, faults faul
 	rules := origin.Rules{Protected: []string{o.Branch}, Locked: func(tag string) bool { return w.GitHub.TagLocked(o.Owner, o.Name, tag) }}
 	w.Git, err = gitd.Start(ctx, gitd.Options{
 		Dir: o.Dir, Accounts: []gitd.Account{{Name: owner, Keys: []ssh.PublicKey{w.keys.git}, Token: w.keys.token}},
-		Update: rules.Update, Faults: faults.git, Arrived: o.GitArrived, Handled: o.GitHandled, Clock: clock,
+		Update: rules.Update, Faults: faults.git, Arrived: o.GitArrived, Handled: o.GitHandled, Clock: w.clock,
 	})
 	if err != nil {
 		return err
@@ -148,10 +149,10 @@ func (w *World) startGitHub(ctx context.Context, clock github.Clock, faults faul
 	return nil
 }
 
-func (w *World) startAUR(ctx context.Context, clock github.Clock, faults faults) (err error) {
+func (w *World) startAUR(ctx context.Context, faults faults) (err error) {
 	w.AUR, err = aur.Start(ctx, aur.Options{
 		Dir: filepath.Join(w.o.Dir, "aur"), Accounts: []aur.Account{{Name: owner, Keys: []ssh.PublicKey{w.keys.git}}},
-		RPCLimit: -1, Faults: faults.aur, Arrived: w.o.AURArrived, Handled: w.o.AURHandled, Clock: clock,
+		RPCLimit: -1, Faults: faults.aur, Arrived: w.o.AURArrived, Handled: w.o.AURHandled, Clock: w.clock,
 	})
 	if err != nil {
 		return err
@@ -191,6 +192,19 @@ func (w *World) Unstruck() (out []string) {
 		}
 	}
 	return out
+}
+
+// Ahead is how far the twins' clock is ahead of the system's, by all that they were to wait for.
+func (w *World) Ahead() time.Duration { return time.Until(w.clock.Now()) }
+
+// Served says when the AUR's twin began to serve what it serves of a package now, by the twins' clock; false where it
+// serves nothing.
+func (w *World) Served(name string) (time.Time, bool) {
+	if w.AUR == nil {
+		return time.Time{}, false
+	}
+	h, err := w.AUR.History(name)
+	return h.Last().Time, err == nil && len(h) > 0
 }
 
 // Close ends the twins, and leaves what they hold in the folder.

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -63,6 +64,7 @@ type installed struct {
 	commit  string // of the AUR's repository
 	dir     string // what it holds
 	sources string // what was downloaded for it
+	made    string // what was made of it
 	version string // [epoch:]pkgver-pkgrel
 	file    string // the package; "" where it could not be built here
 	why     error  // it could not
@@ -87,12 +89,13 @@ func (u *Users) Install(ctx context.Context, state string) error {
 		if commit == "" {
 			continue // it was never published
 		}
-		i := &installed{commit: commit, dir: filepath.Join(u.dir, state, name, "clone"), sources: filepath.Join(u.dir, state, name, "sources")}
+		at := filepath.Join(u.dir, state, name)
+		i := &installed{commit: commit, dir: filepath.Join(at, "clone"), sources: filepath.Join(at, "sources"), made: filepath.Join(at, "made")}
 		u.has[state][name] = i
 		if err := u.clone(ctx, name, i); err != nil {
 			return fmt.Errorf("cannot install %s as a user: %w", name, err)
 		}
-		if err := u.fetch(ctx, i, i.sources); err != nil {
+		if _, err := u.fetch(ctx, i, i.sources); err != nil {
 			return fmt.Errorf("cannot install %s %s as a user: %w", name, i.version, err)
 		}
 		if err := u.build(ctx, i); err != nil {
@@ -151,15 +154,16 @@ func readInfo(dir string) (*pkgbuild.SRCINFO, error) {
 	return pkgbuild.ParseSRCINFO(f)
 }
 
-// fetch downloads the sources as anybody does, and compares them with their sums. Without a folder nothing is kept.
-func (u *Users) fetch(ctx context.Context, i *installed, dir string) error {
+// fetch downloads the sources as anybody does, compares them with their sums, and counts them. Without a folder nothing is
+// kept.
+func (u *Users) fetch(ctx context.Context, i *installed, dir string) (links int, err error) {
 	info, err := readInfo(i.dir)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	for key, list := range info.Base {
@@ -177,18 +181,19 @@ func (u *Users) fetch(ctx context.Context, i *installed, dir string) error {
 				continue // it lies in the repository
 			}
 			if n >= len(sums) || !filepath.IsLocal(name) || strings.Contains(name, "/") {
-				return fmt.Errorf("source %q has no sum, or no name", entry)
+				return links, fmt.Errorf("source %q has no sum, or no name", entry)
 			}
 			to := ""
 			if dir != "" {
 				to = filepath.Join(dir, name)
 			}
 			if err := u.download(ctx, address, sums[n], to); err != nil {
-				return fmt.Errorf("%s: %w", address, err)
+				return links, fmt.Errorf("%s: %w", address, err)
 			}
+			links++
 		}
 	}
-	return nil
+	return links, nil
 }
 
 // download gets a file; to may be "".
@@ -234,15 +239,14 @@ func (u *Users) build(ctx context.Context, i *installed) error {
 	if i.why = u.able(ctx); i.why != nil {
 		return ctx.Err()
 	}
-	made := i.sources + "-built"
-	if err := os.MkdirAll(made, 0o755); err != nil {
+	if err := os.MkdirAll(i.made, 0o755); err != nil {
 		return err
 	}
 	info, err := readInfo(i.dir)
 	if err != nil {
 		return err
 	}
-	o := makepkg.Options{Dir: i.dir, SrcDest: i.sources, PkgDest: made, Contained: true}
+	o := makepkg.Options{Dir: i.dir, SrcDest: i.sources, PkgDest: i.made, Contained: true}
 	if archs := info.Base["arch"]; len(archs) > 0 && !slices.Contains(archs, "x86_64") && archs[0] != "any" {
 		o.Arch = archs[0]
 	}
@@ -263,7 +267,7 @@ func (u *Users) build(ctx context.Context, i *installed) error {
 		return errors.New("makepkg made no package")
 	}
 	if !filepath.IsAbs(i.file) {
-		i.file = filepath.Join(made, filepath.Base(i.file))
+		i.file = filepath.Join(i.made, filepath.Base(i.file))
 	}
 	return nil
 }
@@ -275,13 +279,14 @@ func cannot(err error) bool {
 	return open || start || errors.Is(err, sandbox.ErrMissing)
 }
 
-var pkgverLine = regexp.MustCompile(`(?m)^pkgver=.*$`)
+// versionLines are the lines of a PKGBUILD that the next version changes.
+var versionLines = regexp.MustCompile(`(?m)^(pkgver|pkgrel)=.*$`)
 
-// next builds the package of a version to come: the PKGBUILD that is there by now, with another pkgver.
+// next builds the package of a version to come: the PKGBUILD that is there by now, with another pkgver and pkgrel 1.
 func (u *Users) next(ctx context.Context, name, pkgver string) (*installed, error) {
-	back := u.has[HasBack][name]
-	i := &installed{dir: filepath.Join(u.dir, hasNext, name, "clone"), sources: filepath.Join(u.dir, hasNext, name, "sources")}
-	if err := errors.Join(os.MkdirAll(filepath.Dir(i.dir), 0o755), os.CopyFS(i.dir, os.DirFS(back.dir)), os.CopyFS(i.sources, os.DirFS(back.sources))); err != nil {
+	back, at := u.has[HasBack][name], filepath.Join(u.dir, hasNext, name)
+	i := &installed{dir: filepath.Join(at, "clone"), sources: back.sources, made: filepath.Join(at, "made")}
+	if err := errors.Join(os.MkdirAll(at, 0o755), os.CopyFS(i.dir, os.DirFS(back.dir))); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(i.dir, "PKGBUILD")
@@ -289,10 +294,15 @@ func (u *Users) next(ctx context.Context, name, pkgver string) (*installed, erro
 	if err != nil {
 		return nil, err
 	}
-	if n := len(pkgverLine.FindAll(text, -1)); n != 1 {
-		return nil, fmt.Errorf("the PKGBUILD has %d lines with a pkgver", n)
+	if n := len(versionLines.FindAll(text, -1)); n != 2 {
+		return nil, fmt.Errorf("the PKGBUILD has %d lines with pkgver and pkgrel, want 2", n)
 	}
-	text = pkgverLine.ReplaceAllLiteral(text, []byte("pkgver="+pkgbuild.Quote(pkgver)))
+	text = versionLines.ReplaceAllFunc(text, func(line []byte) []byte {
+		if bytes.HasPrefix(line, []byte("pkgrel")) {
+			return []byte("pkgrel=1")
+		}
+		return []byte("pkgver=" + pkgbuild.Quote(pkgver))
+	})
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		return nil, err
 	}

@@ -62,7 +62,8 @@ func headings(lines []string) (all []heading) {
 			continue
 		}
 		m := setextRE.FindStringSubmatch(l)
-		if m == nil || i == 0 || fenced[i-1] || hidden[i-1] || strings.TrimSpace(lines[i-1]) == "" || atxRE.MatchString(lines[i-1]) || notParagraph.MatchString(lines[i-1]) {
+		taken := len(all) > 0 && all[len(all)-1].to >= i // the line above belongs to a heading already
+		if m == nil || i == 0 || taken || fenced[i-1] || hidden[i-1] || strings.TrimSpace(lines[i-1]) == "" || atxRE.MatchString(lines[i-1]) || notParagraph.MatchString(lines[i-1]) {
 			continue
 		}
 		level := 1

@@ -104,7 +104,7 @@ func TestText_Changelog(t *testing.T) {
 }
 
 func FuzzSection(f *testing.F) {
-	for _, s := range []string{keep, "## 1.2.3\na", "1.2.3\n===\n", "<!--\n# 1.2.3", "```\n# 1.2.3\n", "# [1.2.3](x)\n### 1.2.3\n", "[a]: b\n# 1.2.3\n[a]"} {
+	for _, s := range []string{keep, "## 1.2.3\na", "1.2.3\n===\n", "1.2.3\n=\n=", "<!--\n# 1.2.3", "```\n# 1.2.3\n", "# [1.2.3](x)\n### 1.2.3\n", "[a]: b\n# 1.2.3\n[a]"} {
 		f.Add(s)
 	}
 	v := ver(f, "1.2.3")

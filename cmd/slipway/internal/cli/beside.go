@@ -138,12 +138,70 @@ func (r *release) beside(kind string) (numbers []int, err error) {
 	return numbers, nil
 }
 
+// kinds are those of the plans beside a release's own, whose folders are KIND-1, KIND-2 and so on.
+var kinds = []string{phases.AUR, phases.RollbackPhase, phases.HoldPhase}
+
+// folders are all folders beside a release's journal, by kind and number.
+func (r *release) folders() (names []string, err error) {
+	for _, kind := range kinds {
+		numbers, err := r.beside(kind)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range numbers {
+			names = append(names, fmt.Sprintf("%s-%d", kind, n))
+		}
+	}
+	return names, nil
+}
+
+// at is where the journal, the artifacts and the work files of a plan beside the release lie.
+func (r *release) at(name string) (dir string, dirs pipeline.Dirs) {
+	dir = filepath.Join(r.dir, name)
+	return dir, pipeline.Dirs{Dist: filepath.Join(r.dirs.Dist, name), Work: filepath.Join(dir, "work")}
+}
+
+// releasedOf is what a release's journal says it did, and what those beside it say. A hold's journal that is damaged is left
+// out, since holds publish nothing and count on the branch; any other damage is an error.
+func releasedOf(main *release) (*phases.Released, error) {
+	released, damage, err := readable(main)
+	for _, d := range damage {
+		if kind, _, _ := strings.Cut(filepath.Base(filepath.Dir(d.Path)), "-"); kind != phases.HoldPhase {
+			return nil, d
+		}
+	}
+	return released, err
+}
+
+// readable is releasedOf with what can be read, and what cannot.
+func readable(main *release) (released *phases.Released, damage []*journal.DamagedError, err error) {
+	names, err := main.folders()
+	if err != nil {
+		return nil, nil, err
+	}
+	var beside []*phases.Released
+	for _, name := range names {
+		dir, _ := main.at(name)
+		b, err := phases.ReadReleased(journal.Read(dir))
+		if d, ok := errors.AsType[*journal.DamagedError](err); ok {
+			damage = append(damage, d)
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		b.Name = name
+		beside = append(beside, b)
+	}
+	released, err = phases.ReadReleased(journal.Read(main.dir), beside...)
+	return released, damage, err
+}
+
 // besides is a plan beside a release's own, with its journal.
 func (a *app) besides(ctx context.Context, main *release, kind string, n int, env pipeline.Env, phase pipeline.Phase) (*release, error) {
 	name := fmt.Sprintf("%s-%d", kind, n)
 	r := &release{project: main.project, head: main.head, base: main.base, verifier: main.verifier, approvers: main.approvers}
-	r.dir = filepath.Join(main.dir, name)
-	r.dirs = pipeline.Dirs{Dist: filepath.Join(main.dirs.Dist, name), Work: filepath.Join(r.dir, "work")}
+	r.dir, r.dirs = main.at(name)
 	if err := r.read(journal.Read(r.dir)); err != nil {
 		return nil, err
 	}
@@ -156,15 +214,8 @@ func (a *app) besides(ctx context.Context, main *release, kind string, n int, en
 
 // over reports whether a journal's last step is done.
 func (r *release) over() (bool, error) {
-	if r.old == nil || len(r.old.Specs) == 0 {
-		return false, nil
-	}
 	rel, err := phases.ReadReleased(journal.Read(r.dir))
-	if err != nil {
-		return false, err
-	}
-	_, done := rel.Done[r.old.Specs[len(r.old.Specs)-1].ID]
-	return done, nil
+	return err == nil && rel.Over(), err
 }
 
 // addressed is what a gate or step belongs to: the release, or its newest rollback or hold that is not over. A version

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
+	"github.com/imrightguy/slipway/phases"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
@@ -63,6 +64,10 @@ func (a *app) stepBlock(r *release, kind string, st pipeline.StepState, why stri
 func (a *app) gateBlock(r *release, g gate.State, b gate.Block) ui.Block {
 	out := ui.Block{Block: b, Command: a.goOn(r)}
 	switch {
+	case b.Kind == "failed" && asks(g, b, phases.RehearsalOfRelease):
+		out.Command = a.command("rehearse")
+	case b.Kind == "failed" && asks(g, b, phases.RehearsalOfRollback):
+		out.Command = a.command("rehearse", "--rollback")
 	case b.Kind == "failed": // what was seen stands until something else is there to be looked at
 		out.Command = a.retry(r)
 	case b.Kind == "waiting" && b.What != "":
@@ -76,10 +81,19 @@ func (a *app) gateBlock(r *release, g gate.State, b gate.Block) ui.Block {
 	return out
 }
 
+// asks reports whether what blocks a gate is a criterion that asks for a check.
+func asks(g gate.State, b gate.Block, check string) bool {
+	return slices.ContainsFunc(g.Criteria, func(c gate.CriterionState) bool { return c.Title == b.What && c.Check == check })
+}
+
 // next lists what to do now: the commands of the blocks, each once, with who it is for.
-func (a *app) next(s *pipeline.Survey, blocks []ui.Block) (out []string) {
+func (a *app) next(r *release, s *pipeline.Survey, blocks []ui.Block) (out []string) {
 	if s.Old != nil {
-		return []string{a.command("run", "--amend") + "  (goes on with the plan as it is now)"}
+		flags := []string{"--amend"}
+		if len(r.goOn) > 0 && r.goOn[0] == "rollback" { // it does so by itself where that can be
+			flags = nil
+		}
+		return []string{a.goOn(r, flags...) + "  (goes on with the plan as it is now)"}
 	}
 	for _, b := range blocks {
 		line := b.Command
@@ -89,6 +103,9 @@ func (a *app) next(s *pipeline.Survey, blocks []ui.Block) (out []string) {
 		if !slices.Contains(out, line) {
 			out = append(out, line)
 		}
+	}
+	if len(out) == 0 && !s.Steps[len(s.Steps)-1].Current { // a gate would pass now
+		out = append(out, a.goOn(r))
 	}
 	return out
 }

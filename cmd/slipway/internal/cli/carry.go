@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,17 +24,20 @@ func (a *app) state() *cobra.Command {
 		Use:   "state",
 		Short: "Carry a release between machines",
 		Long: `Packs the journal, the plan and the artifacts of this release into one file, and takes such a file in: one machine
-builds, another approves, a third carries on.`,
+builds, another approves, a third carries on. Republications, rollbacks and holds of the release travel with it.`,
 		Example: "  slipway state save release.slipway\n  slipway state load release.slipway",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usage(cmd.CommandPath()+" --help tells more", "state needs save or load")
 		},
 	}
-	cmd.AddCommand(&cobra.Command{
+	var version string
+	save := &cobra.Command{
 		Use: "save FILE", Short: "Pack this release into a file", Args: exactly("a file to write"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.save(cmd.Context(), args[0]) },
-	}, &cobra.Command{
+		RunE: func(cmd *cobra.Command, args []string) error { return a.save(cmd.Context(), args[0], version) },
+	}
+	save.Flags().StringVar(&version, "version", "", versionFlag)
+	cmd.AddCommand(save, &cobra.Command{
 		Use: "load FILE", Short: "Take a packed release in, after checking all of it", Args: exactly("a file to read"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.load(cmd.Context(), args[0]) },
 	})
@@ -40,32 +46,66 @@ builds, another approves, a third carries on.`,
 
 // carried is what was packed or taken in.
 type carried struct {
-	File    string `json:"file"`
-	Version string `json:"version"`
-	Files   int    `json:"files"` // artifacts packed, or put in place
-	Size    int64  `json:"size,omitempty"`
-	Ahead   bool   `json:"ahead,omitempty"` // the release here was further, or the same
+	File    string   `json:"file"`
+	Version string   `json:"version"`
+	Files   int      `json:"files"` // artifacts packed, or put in place
+	Size    int64    `json:"size,omitempty"`
+	Beside  []string `json:"beside,omitempty"` // plans beside the release's own, such as rollback-1
+	Ahead   bool     `json:"ahead,omitempty"`  // the release here was further, or the same
 	loaded  bool
 	next    string
 }
 
 // Show tells what was done.
 func (c carried) Show(p *ui.Page) {
+	what := "journal, plan and "
+	if len(c.Beside) > 0 {
+		what = "journal, plan, " + strings.Join(c.Beside, ", ") + " and "
+	}
 	switch {
 	case !c.loaded:
-		p.Printf("release %s saved to %s: journal, plan and %s, %s\n", c.Version, c.File, ui.Count(c.Files, "artifact"), ui.Bytes(c.Size))
+		p.Printf("release %s saved to %s: %s%s, %s\n", c.Version, c.File, what, ui.Count(c.Files, "artifact"), ui.Bytes(c.Size))
 	case c.Ahead:
 		p.Printf("release %s is as far here as in %s, or further; %s put in place\n", c.Version, c.File, ui.Count(c.Files, "missing artifact"))
 	default:
-		p.Printf("release %s loaded from %s: journal, plan and %s\n", c.Version, c.File, ui.Count(c.Files, "artifact"))
+		p.Printf("release %s loaded from %s: %s%s\n", c.Version, c.File, what, ui.Count(c.Files, "artifact"))
 	}
 	if c.next != "" {
 		p.Whole(ui.Cell{Text: "Next: ", Style: ui.Bold}, ui.Cell{Text: c.next})
 	}
 }
 
-func (a *app) save(ctx context.Context, file string) (err error) {
-	r, err := a.release(ctx, false)
+// closers are locks that are held together.
+type closers []io.Closer
+
+func (c closers) Close() error {
+	var errs []error
+	for _, one := range slices.Backward(c) {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// lockBeside locks the journals of plans beside a release.
+func lockBeside(r *release, names []string) (locks closers, err error) {
+	for _, name := range names {
+		dir, _ := r.at(name)
+		j, err := journal.Open(dir)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot open %s for writing: %w", name, err), locks.Close())
+		}
+		locks = append(locks, j)
+	}
+	return locks, nil
+}
+
+func (a *app) save(ctx context.Context, file, version string) (err error) {
+	var r *release
+	if version == "" {
+		r, err = a.release(ctx, false)
+	} else {
+		r, err = a.recorded(ctx, version)
+	}
 	if err != nil {
 		return err
 	}
@@ -77,13 +117,19 @@ func (a *app) save(ctx context.Context, file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	plan, artifacts, err := state.Contents(journal.Read(r.dir))
+	names, err := r.folders()
 	if err != nil {
 		return err
 	}
-	text, err := planBytes(plan)
+	locks, err := lockBeside(r, names)
 	if err != nil {
 		return err
+	}
+	defer func() { err = errors.Join(err, locks.Close()) }()
+	var beside []state.Source
+	for _, name := range names {
+		dir, dirs := r.at(name)
+		beside = append(beside, state.Source{Name: name, Dir: dir, Dirs: dirs})
 	}
 	path := a.path(file)
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
@@ -91,7 +137,7 @@ func (a *app) save(ctx context.Context, file string) (err error) {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
-	n, err := state.Save(f, filepath.Join(r.dir, journal.FileName), text, artifacts, r.dirs)
+	plan, n, err := state.Save(f, planBytes, state.Source{Dir: r.dir, Dirs: r.dirs}, beside...)
 	info, statErr := f.Stat()
 	if err = errors.Join(err, statErr, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return withHint(err, "%s makes again what is not as it was", a.command("run"))
@@ -99,7 +145,10 @@ func (a *app) save(ctx context.Context, file string) (err error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	return a.ui.Show(carried{File: file, Version: plan.Env.Version, Files: n, Size: info.Size(), next: "elsewhere, in a clone that has commit " + ui.Short(plan.Env.Commit) + ": slipway state load FILE"})
+	return a.ui.Show(carried{
+		File: file, Version: plan.Env.Version, Files: n, Size: info.Size(), Beside: names,
+		next: "elsewhere, in a clone that has commit " + ui.Short(plan.Env.Commit) + ": slipway state load FILE",
+	})
 }
 
 func (a *app) load(_ context.Context, file string) (err error) {
@@ -121,42 +170,79 @@ func (a *app) load(_ context.Context, file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
-	var dir string
-	var dirs pipeline.Dirs
-	staged, err := state.Unpack(f, stage, planBytes, func(p *pipeline.Plan) error {
-		v, err := phases.ParseVersion(p.Env.Version)
+	r := &release{}
+	var main *pipeline.Plan
+	staged, err := state.Unpack(f, stage, planBytes, func(p *state.Part) error {
+		if p.Name != "" {
+			return a.belongsBeside(repo, main, p)
+		}
+		v, err := phases.ParseVersion(p.Plan.Env.Version)
 		if err != nil {
 			return err
 		}
-		dir = filepath.Join(top, v.Release())
-		dirs = pipeline.Dirs{Dist: filepath.Join(repo.Root(), "dist", v.Release()), Work: filepath.Join(dir, "work")}
-		return a.belongs(repo, p)
+		main = p.Plan
+		r.dir = filepath.Join(top, v.Release())
+		r.dirs = pipeline.Dirs{Dist: filepath.Join(repo.Root(), "dist", v.Release()), Work: filepath.Join(r.dir, "work")}
+		return a.belongs(repo, p.Plan)
 	})
 	if err != nil {
 		return fmt.Errorf("cannot load %s: %w", file, err)
 	}
-	lock, err := journal.Open(dir)
+	place := func(name string) (string, pipeline.Dirs) {
+		if name == "" {
+			return r.dir, r.dirs
+		}
+		return r.at(name)
+	}
+	shown := carried{File: file, Version: staged.Plan.Env.Version, loaded: true, next: a.command("status")}
+	for _, p := range staged.Beside {
+		shown.Beside, shown.next = append(shown.Beside, p.Name), a.command("status", "--version", filepath.Base(r.dir))
+	}
+	if err := staged.Compare(place); err != nil { // before anything is made
+		return a.forked(place, err)
+	}
+	lock, err := journal.Open(r.dir)
 	if err != nil {
 		return fmt.Errorf("cannot open the release %s for writing: %w", staged.Plan.Env.Version, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	moved, ahead, err := staged.Install(dir, dirs)
-	if _, fork := errors.AsType[*state.ForkError](err); fork {
-		return &coded{fmt.Errorf("%w: %w", pipeline.ErrDiffers, err), exitDiffers, "a release is carried on in one place at a time; to take the archive's after all, move " + a.shown(dir) + " away"}
+	locks, err := lockBeside(r, shown.Beside)
+	if err != nil {
+		return err
 	}
-	if err == nil && !ahead {
-		var text []byte
-		if text, err = planBytes(staged.Plan); err == nil {
+	defer func() { err = errors.Join(err, locks.Close()) }()
+	if shown.Files, err = staged.Install(place); err != nil {
+		return a.forked(place, fmt.Errorf("cannot load %s: %w", file, err))
+	}
+	shown.Ahead = true
+	for _, p := range staged.Parts() {
+		if p.Ahead {
+			continue
+		}
+		shown.Ahead = false
+		dir, _ := place(p.Name)
+		text, err := planBytes(p.Plan)
+		if err == nil {
 			err = writeFile(filepath.Join(dir, "plan.json"), text)
 		}
 		if err == nil {
-			err = staged.Adopt(dir)
+			err = p.Adopt(dir)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot load %s: %w", file, err)
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("cannot load %s: %w", file, err)
+	return a.ui.Show(shown)
+}
+
+// forked adds to the error that two journals went different ways what can be done.
+func (a *app) forked(place state.Place, err error) error {
+	fork, is := errors.AsType[*state.ForkError](err)
+	if !is {
+		return err
 	}
-	return a.ui.Show(carried{File: file, Version: staged.Plan.Env.Version, Files: moved, Ahead: ahead, loaded: true, next: a.command("status")})
+	dir, _ := place(fork.Part)
+	return &coded{fmt.Errorf("%w: %w", pipeline.ErrDiffers, fork), exitDiffers, "a release is carried on in one place at a time; to take the archive's after all, move " + a.shown(dir) + " away"}
 }
 
 // belongs refuses a release of something else, and one whose commit is not here.
@@ -168,4 +254,26 @@ func (a *app) belongs(repo *phases.Repository, p *pipeline.Plan) error {
 		return &coded{fmt.Errorf("%w: its base commit is not in this repository: %w", pipeline.ErrDiffers, err), exitDiffers, "git fetch brings it if it was pushed"}
 	}
 	return nil
+}
+
+// belongsBeside refuses a plan beside a release's that is another release's, or not of the kind that its name says.
+func (a *app) belongsBeside(repo *phases.Repository, main *pipeline.Plan, p *state.Part) error {
+	v, err := phases.ParseVersion(p.Plan.Env.Version)
+	if err != nil {
+		return fmt.Errorf("%s: %w", p.Name, err)
+	}
+	of, err := phases.ParseVersion(main.Env.Version)
+	if err != nil {
+		return err
+	}
+	if v.Release() != of.Release() || p.Plan.Env.Project != main.Env.Project {
+		return fmt.Errorf("%s is one of %s %s, and lies beside the release of %s %s", p.Name, p.Plan.Env.Project, v.Release(), main.Env.Project, of.Release())
+	}
+	kind, _, _ := strings.Cut(p.Name, "-")
+	for _, sp := range p.Plan.Specs {
+		if phase := pipeline.PhaseOf(sp.ID); phase != kind {
+			return fmt.Errorf("%s has a step of phase %q, %q, which no such plan has", p.Name, phase, sp.ID)
+		}
+	}
+	return a.belongs(repo, p.Plan)
 }

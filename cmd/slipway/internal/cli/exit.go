@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
@@ -97,7 +98,7 @@ func exit(err error) (code int, hint string) {
 	switch {
 	case hint != "":
 	case errors.As(err, &damaged):
-		hint = "nothing is done with a journal that cannot be trusted; if another machine has a whole one, move this folder away and use: slipway state load FILE"
+		hint = "nothing is done with a journal that cannot be trusted; move the folder " + filepath.Dir(damaged.Path) + " away, and if another machine has a whole one: slipway state load FILE"
 	case code == exitLocked:
 		hint = "wait for it to end; a process that was killed holds no lock"
 	case code == exitInterrupted:

@@ -53,19 +53,31 @@ func (a *app) doHold(ctx context.Context, version string, lift bool, reason stri
 	n := 1
 	if len(numbers) > 0 {
 		n = numbers[len(numbers)-1]
-		begun, _, was, over, err := a.holdAsked(main, n)
+		begun, wasLift, was, over, err := a.holdAsked(main, n)
 		if err != nil {
 			return err
 		}
 		switch {
 		case over:
 			n++
+		case begun && wasLift != lift:
+			words := []string{"hold", filepath.Base(main.dir)}
+			what := "a hold"
+			if wasLift {
+				words, what = append(words, "--lift"), "the end of a hold"
+			}
+			return refused(a.command(words...)+" ends it as it was begun; after that, the other way round",
+				"%s was begun in %s, with the reason %q, and is not over", what, filepath.Join(filepath.Base(main.dir), fmt.Sprintf("%s-%d", phases.HoldPhase, n)), was)
 		case reason == "" && begun:
 			reason = was // it goes on
 		}
 	}
 	if reason == "" {
-		return usage(a.command("hold", "--reason", "TEXT"), "a hold needs a --reason, and so does its end")
+		words := []string{"hold", filepath.Base(main.dir), "--reason", "TEXT"}
+		if lift {
+			words = append(words, "--lift")
+		}
+		return usage(a.command(words...), "a hold needs a --reason, and so does its end")
 	}
 	r, err := a.numberedHold(ctx, main, n, lift, reason)
 	if err != nil {

@@ -58,6 +58,9 @@ func (a *app) showPlan(ctx context.Context, r *release, f planFlags) error {
 	view := ui.Plan{Plan: r.plan}
 	if f.probe {
 		var err error
+		if err = a.unpublished(r); err != nil {
+			return err
+		}
 		if view.Probes, err = a.probe(ctx, r); err != nil {
 			return err
 		}

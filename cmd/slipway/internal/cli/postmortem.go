@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"path/filepath"
 	"slices"
@@ -20,7 +19,7 @@ import (
 // writePostmortem writes the report on a release that is rolled back, of its journal and of the rollback's. It holds what
 // these say and nothing else, so that writing it twice makes the same file.
 func (a *app) writePostmortem(ctx context.Context, main, r *release, planned *phases.Rollback) (file string, err error) {
-	released, err := phases.ReadReleased(journal.Read(main.dir))
+	released, err := releasedOf(main)
 	if err != nil {
 		return "", err
 	}
@@ -66,7 +65,11 @@ func (a *app) writePostmortem(ctx context.Context, main, r *release, planned *ph
 func trackerGates(s *pipeline.Survey) (out []templates.TrackerGate) {
 	for _, st := range s.Steps {
 		if st.Gate != nil {
-			out = append(out, trackerGate(*st.Gate))
+			g := trackerGate(*st.Gate)
+			for i, c := range g.Criteria { // a finding may hold a whole diff
+				g.Criteria[i].Detail = firstLine(c.Detail)
+			}
+			out = append(out, g)
 		}
 	}
 	return out
@@ -171,12 +174,12 @@ func levelOf(id string) string {
 func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templates.PostmortemLevel) {
 	outcomes := map[string]string{
 		"aur":    "pacman upgrades to the payload of " + planned.To + ", and installs it anew",
-		"github": "nobody is offered it; the latest release is " + planned.To,
+		"github": becameOf(s, planned),
 		"git":    "the main branch has the files from before the release's own commit; what was merged before it stays",
 		"hold":   "no run publishes it again",
 	}
-	if planned.To == "" {
-		outcomes["github"] = "nobody is offered it"
+	if planned.Asked.DeleteTag {
+		outcomes["git"] += "; the tag is gone at the remote, and stays in clones and caches"
 	}
 	for _, level := range planned.Levels {
 		l := templates.PostmortemLevel{Title: level, State: templates.Pending}
@@ -200,7 +203,10 @@ func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templ
 		if level == "git" && !slices.ContainsFunc(s.Steps, func(st pipeline.StepState) bool {
 			return st.Spec.ID == "rollback/revert" && st.Last.Receipt["commit"] != ""
 		}) {
-			outcomes[level] = "nothing of the release's own commit was left to revert on the main branch"
+			outcomes[level] = "nothing of the release's own commit was left to put back on the main branch"
+			if planned.Asked.DeleteTag {
+				outcomes[level] += "; the tag is gone at the remote, and stays in clones and caches"
+			}
 		}
 		if l.Done = strings.Join(done, "; "); all {
 			l.State, l.Outcome = templates.Done, outcomes[level]
@@ -210,6 +216,26 @@ func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templ
 		out = append(out, l)
 	}
 	return out
+}
+
+// becameOf is what has become of a release on GitHub, as its receipt says.
+func becameOf(s *pipeline.Survey, planned *phases.Rollback) string {
+	text := "nobody is offered it"
+	for _, st := range s.Steps {
+		switch state := st.Last.Receipt["state"]; {
+		case st.Spec.ID != "rollback/withdraw" && st.Spec.ID != "rollback/delete":
+		case state == "gone":
+			text = "it is gone, with its files"
+		case state == "notice":
+			if text = "it is public, with a notice on its page; its files can be downloaded"; len(planned.Keeps) > 0 {
+				text += ", since " + strings.Join(planned.Keeps, ", ") + " in the AUR needs them"
+			}
+		}
+	}
+	if planned.Latest {
+		text += "; the latest release is " + planned.To
+	}
+	return text
 }
 
 // received are the words of a receipt that say something to people.
@@ -225,26 +251,39 @@ func received(rec pipeline.Record) string {
 	return ""
 }
 
-// notices are for the users of each package that the release had.
+// notices are for the users of each package that the release had. A file of the older version is named where the rollback has
+// seen it.
 func notices(released, back *phases.Released, planned *phases.Rollback) (out []templates.PostmortemNotice) {
 	bad, _, _ := strings.Cut(released.Plan.Env.Version, "+")
-	for _, sp := range released.Plan.Specs {
-		if name, ok := strings.CutPrefix(sp.ID, "aur/push/"); ok && released.Acted(sp.ID) {
-			n := templates.PostmortemNotice{Format: "aur", Package: name, Bad: released.Done[sp.ID].Receipt["version"], URL: "https://aur.archlinux.org/packages/" + name}
-			if n.Version = back.Done["rollback/push/"+name].Receipt["version"]; n.Version != "" {
-				out = append(out, n)
-			}
-			continue
+	now := map[string]string{} // of AUR packages, what a rollback has put there
+	for _, p := range released.Pushed() {
+		if strings.HasPrefix(p.By, phases.RollbackPhase+"-") {
+			now[p.Package] = p.Version
 		}
+	}
+	var seen map[string]string // the older release's files
+	for _, e := range back.Done["rollback/older"].Evidence {
+		seen = e.Subjects
+	}
+	for _, p := range released.Shipped() {
+		out = append(out, templates.PostmortemNotice{Format: "aur", Package: p.Package, Bad: p.Version, Version: now[p.Package], URL: "https://aur.archlinux.org/packages/" + p.Package})
+	}
+	for _, sp := range released.Plan.Specs {
 		for _, name := range sp.Outputs {
 			file := path.Base(name)
 			n := templates.PostmortemNotice{Format: map[string]string{".deb": "deb", ".AppImage": "appimage", ".gz": "tarball", ".xz": "tarball", ".zst": "tarball"}[path.Ext(file)]}
-			if n.Format == "" || strings.HasPrefix(name, "work/") || planned.To == "" || !strings.HasPrefix(sp.ID, "build/"+n.Format+"/") {
+			if n.Format == "" || strings.HasPrefix(name, "work/") || !strings.HasPrefix(sp.ID, "build/"+n.Format+"/") {
 				continue
 			}
-			n.Package, n.File, n.URL = packageOf(sp.ID), strings.ReplaceAll(file, bad, planned.To), planned.Page
-			if parts := strings.Split(file, "_"); n.Format == "deb" && len(parts) == 3 {
-				n.Bad, n.Version = parts[1], strings.ReplaceAll(parts[1], bad, planned.To)
+			n.Package = packageOf(sp.ID)
+			if n.Format == "deb" {
+				n.Bad = sp.Params["version"] // [epoch:]upstream-revision, as apt compares it
+			}
+			if planned.To != "" {
+				n.File, n.URL = strings.ReplaceAll(file, bad, planned.To), planned.Page
+				if _, there := seen[n.File]; len(seen) > 0 && !there {
+					n.Format, n.Version = map[string]string{"deb": "Debian and Ubuntu", "appimage": "AppImages", "tarball": "Tarballs"}[n.Format], planned.To
+				}
 			}
 			out = append(out, n)
 		}
@@ -256,49 +295,4 @@ func notices(released, back *phases.Released, planned *phases.Rollback) (out []t
 func packageOf(id string) string {
 	parts := strings.Split(id, "/")
 	return parts[min(2, len(parts)-1)]
-}
-
-// recovery is the newest rollback of a release.
-type recovery struct {
-	ui.Recovery
-	r      *release
-	survey *pipeline.Survey
-}
-
-// recovery finds the newest rollback of a release; nil where there is none, or where it cannot be planned any more.
-func (a *app) recovery(ctx context.Context, main *release) *recovery {
-	numbers, err := main.beside(phases.RollbackPhase)
-	if err != nil || len(numbers) == 0 {
-		return nil
-	}
-	n := numbers[len(numbers)-1]
-	begun, _, err := a.journalled(filepath.Base(main.dir))
-	var r *release
-	if err == nil {
-		r, err = a.rollbackAgain(ctx, begun, n)
-	}
-	var s *pipeline.Survey
-	if err == nil {
-		s, err = a.survey(r)
-	}
-	if err != nil {
-		a.ui.Warn("cannot tell how rollback %d stands: %v", n, err)
-		return nil
-	}
-	asked, _ := phases.RollbackAsked(r.plan)
-	out := &recovery{r: r, survey: s, Recovery: ui.Recovery{
-		Name: filepath.Base(r.dir), To: asked.To, State: "rolled back",
-		Clock: []string{"0-1 hour: decision", "1-4 hours: execution", "4-24 hours: users are told", "1-7 days: causes and a fix"},
-	}}
-	out.Began, out.Ended = bounds(r)
-	if out.Horizon = templates.Horizon(a.now().Sub(out.Began)); out.Ended.IsZero() {
-		done, all := 0, 0
-		for _, st := range s.Steps {
-			if all++; st.Current {
-				done++
-			}
-		}
-		out.State = fmt.Sprintf("%d of %s done", done, ui.Count(all, "step"))
-	}
-	return out
 }

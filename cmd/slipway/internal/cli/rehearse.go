@@ -100,7 +100,7 @@ func (a *app) doRehearse(ctx context.Context, f rehearseFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
 	began := a.now()
-	on := &rehearsal{app: a, r: r, world: world, journal: j, dir: dir, faults: f.faults}
+	on := &rehearsal{app: a, r: r, world: world, journal: j, dir: dir, faults: f.faults, kinds: []string{phases.RehearsalOfRelease}}
 	if err := on.run(ctx, f.jobs); err != nil {
 		if f.keep == "" {
 			return withHint(err, "%s leaves all of it to look at", a.command("rehearse", "--keep", "DIR"))
@@ -142,11 +142,7 @@ func (a *app) doRehearse(ctx context.Context, f rehearseFlags) (err error) {
 // stage is the folder in which a rehearsal takes place, and what has to be done with it in the end.
 func (a *app) stage(keep string) (dir string, done func() error, err error) {
 	if keep == "" {
-		dir, err = os.MkdirTemp("", "slipway-rehearsal-")
-		if err != nil {
-			return "", nil, fmt.Errorf("cannot make a folder for the rehearsal: %w", err)
-		}
-		return dir, func() error { return os.RemoveAll(dir) }, nil
+		return phases.RehearsalFolder()
 	}
 	dir, err = filepath.Abs(a.path(keep))
 	if err != nil {
@@ -181,7 +177,8 @@ type rehearsal struct {
 	journal *journal.Journal
 	dir     string
 	faults  []string
-	lenient bool // what failed is waived, too
+	kinds   []string // of rehearsals that this one is
+	lenient bool     // what failed is waived, too
 
 	dirs       pipeline.Dirs
 	survey     *pipeline.Survey
@@ -200,7 +197,7 @@ func (on *rehearsal) run(ctx context.Context, jobs int) error {
 	on.dirs = pipeline.Dirs{Dist: filepath.Join(on.dir, "dist"), Work: filepath.Join(on.dir, "work")}
 	o.Dirs = on.dirs
 	ways := on.world.Endpoints(on.r.plan.Digest)
-	ways.Rehearsed = on.itself
+	ways.Rehearsed = on.receiptFor
 	o.Jobs, o.Endpoints, o.Verifier, o.Observe = jobs, ways, on.world.Verifier(), printer.Observe
 	retries := 0
 	for range maxStops {
@@ -236,13 +233,25 @@ func (on *rehearsal) run(ctx context.Context, jobs int) error {
 	return errors.New("the rehearsal stops again and again")
 }
 
-// itself answers a gate that asks for the receipt of a rehearsal: this is the one.
-func (on *rehearsal) itself(kind string) ([]byte, error) {
-	if text := "the receipt of a rehearsal (" + kind + "): this is one itself"; !slices.Contains(on.notCovered, text) {
-		on.notCovered = append(on.notCovered, text)
+// receiptFor answers a gate that asks for the receipt of a rehearsal: this is one, or there is one already. Of another kind
+// that there is none of, nothing can be said here.
+func (on *rehearsal) receiptFor(kind string) ([]byte, error) {
+	if slices.Contains(on.kinds, kind) {
+		if text := "the receipt of a rehearsal (" + kind + "): this is one itself"; !slices.Contains(on.notCovered, text) {
+			on.notCovered = append(on.notCovered, text)
+		}
+		rec := on.receiptOf(kind)
+		return rec.Bytes()
 	}
-	rec := on.receiptOf(kind)
-	return rec.Bytes()
+	text, err := readUpTo(filepath.Join(on.r.dir, kind+".json"), maxStatement)
+	var rec phases.RehearsalReceipt
+	if err == nil {
+		rec, err = phases.ParseRehearsal(text)
+	}
+	if err != nil || rec.Plan != on.r.plan.Digest {
+		return nil, fmt.Errorf("this is a rehearsal of another kind: %s makes the receipt", on.command("rehearse", "--rollback"))
+	}
+	return text, nil
 }
 
 // sign signs all that people have to sign at a gate, and waives what could not be looked at here. It returns how much.
@@ -318,6 +327,8 @@ type rehearsed struct {
 	Kept     string                  `json:"kept,omitempty"`
 	Took     time.Duration           `json:"took"`
 	Unstruck []string                `json:"unstruck,omitempty"` // faults that never came about
+	// Corrected says how soon the AUR served what users are brought back by.
+	Corrected []phases.Correction `json:"corrected,omitempty"`
 }
 
 func (s rehearsed) bad() (n int) {
@@ -338,6 +349,9 @@ func (s rehearsed) Show(p *ui.Page) {
 		rows = append(rows, ui.Row{Sign: p.Sign(x.OK, true), Name: x.What, Text: x.Found, Full: !x.OK})
 	}
 	p.Rows("  ", rows...)
+	for _, c := range s.Corrected {
+		p.Printf("  %s\n", soon(c))
+	}
 	if len(s.Receipt.NotCovered) > 0 {
 		p.Gap()
 		p.Line(ui.Cell{Text: "What a rehearsal cannot show", Style: ui.Bold})
@@ -353,6 +367,11 @@ func (s rehearsed) Show(p *ui.Page) {
 	if s.Kept != "" {
 		p.Printf("all of it is in %s\n", s.Kept)
 	}
+}
+
+// soon says how soon users of the AUR can be brought back.
+func soon(c phases.Correction) string {
+	return fmt.Sprintf("the AUR served the correction of %s %.1fs after gate/rollback passed", c.Package, c.After.Seconds())
 }
 
 // faultList is what --fault list shows.

@@ -29,6 +29,7 @@ type wayBack struct {
 	world  *phases.Rehearsal
 	acts   []*rehearsal // older, release and rollback: each has a folder of that name with its journal
 	rolled *phases.Rollback
+	ahead  time.Duration // the twins' clock, before the rollback
 }
 
 // beside is the folder of the repository that an older version may have to be made in; it is gone in the end.
@@ -124,6 +125,7 @@ func (b *wayBack) act(ctx context.Context, name string, r *release, lenient bool
 	}
 	b.ui.Doing(fmt.Sprintf("%s: %s", name, r.plan.Env.Version))
 	on := &rehearsal{app: b.app, r: r, world: b.world, journal: j, dir: r.dir, faults: b.flags.faults, lenient: lenient}
+	on.kinds = []string{phases.RehearsalOfRelease, phases.RehearsalOfRollback}
 	b.acts = append(b.acts, on)
 	return on, on.run(ctx, b.flags.jobs)
 }
@@ -184,6 +186,7 @@ func (b *wayBack) goBack(ctx context.Context) error {
 		return err
 	}
 	r = b.part(phases.RollbackPhase, b.r.project, b.r.base, plan)
+	b.ahead = b.world.Ahead()
 	// Of a made commit not everything says its version, such as programs that lie in the tree as they are.
 	_, err = b.act(ctx, phases.RollbackPhase, r, b.older.Made)
 	return err
@@ -195,8 +198,22 @@ func (b *wayBack) end(ctx context.Context, began time.Time) error {
 	if err != nil {
 		return b.stopped(err)
 	}
-	receipt := b.receipt(arrived, missing)
-	shown := rehearsed{Receipt: receipt, Arrived: arrived, Kept: b.flags.keep, Took: b.now().Sub(began).Round(time.Second / 10), Unstruck: b.world.Unstruck()}
+	corrections, err := b.world.Corrections(b.acts[2].journal, b.ahead)
+	if err != nil {
+		return b.stopped(err)
+	}
+	tracker, err := b.tracker()
+	if err == nil {
+		err = writeFile(filepath.Join(b.dir, "tracker.md"), tracker)
+	}
+	if err != nil {
+		return err
+	}
+	receipt := b.receipt(arrived, missing, corrections)
+	shown := rehearsed{
+		Receipt: receipt, Arrived: arrived, Corrected: corrections, Kept: b.flags.keep, Took: b.now().Sub(began).Round(time.Second / 10),
+		Unstruck: b.world.Unstruck(),
+	}
 	if bad := shown.bad(); bad > 0 {
 		b.ui.Note(shown)
 		return &coded{fmt.Errorf("the rehearsal ended, but %s did not come back as planned", ui.Count(bad, "thing")), exitGate, ""}
@@ -216,13 +233,37 @@ func (b *wayBack) end(ctx context.Context, began time.Time) error {
 	return b.ui.Show(shown)
 }
 
+// tracker is the deployment tracker of the release as it is after the rollback.
+func (b *wayBack) tracker() ([]byte, error) {
+	main, last := b.acts[1], b.acts[2]
+	back, err := phases.ReadReleased(last.journal)
+	if err != nil {
+		return nil, err
+	}
+	back.Name = phases.RollbackPhase + "-1" // as it is called beside a release
+	released, err := phases.ReadReleased(main.journal, back)
+	if err != nil {
+		return nil, err
+	}
+	stands := recoveryOf(released, b.now())
+	if stands != nil {
+		stands.r, stands.survey = last.r, last.survey
+	}
+	v := b.standing(main.r, main.survey, stands)
+	v.Hold = holding(released)
+	return b.trackerOf(main.r, v)
+}
+
 // receipt says what the three acts have shown.
-func (b *wayBack) receipt(arrived []phases.Arrival, missing []string) phases.RehearsalReceipt {
+func (b *wayBack) receipt(arrived []phases.Arrival, missing []string, corrections []phases.Correction) phases.RehearsalReceipt {
 	rec := b.acts[1].receipt(phases.RehearsalOfRollback, nil)
 	rec.Covered = append([]string{fmt.Sprintf("older version: %s, %s", b.older.Version.Release(), b.older.Form)}, rec.Covered...)
 	back := b.acts[2].receipt(phases.RehearsalOfRollback, arrived)
 	rec.Covered = append(rec.Covered, back.Covered...)
-	for _, text := range b.acts[0].notCovered {
+	for _, c := range corrections {
+		rec.Covered = append(rec.Covered, soon(c))
+	}
+	for _, text := range append([]string{phases.NotOfOlder}, b.acts[0].notCovered...) {
 		rec.NotCovered = append(rec.NotCovered, "older version: "+text)
 	}
 	rec.NotCovered = append(append(rec.NotCovered, back.NotCovered...), missing...)

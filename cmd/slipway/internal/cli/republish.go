@@ -23,7 +23,7 @@ import (
 // republish carries such a plan on, or begins the next, where run --phase aur means that. It is false where the release's
 // own run is meant.
 func (a *app) republish(ctx context.Context, f runFlags) (bool, error) {
-	main, released, err := a.published("")
+	main, _, err := a.published("")
 	if main == nil || err != nil {
 		return false, err
 	}
@@ -43,6 +43,16 @@ func (a *app) republish(ctx context.Context, f runFlags) (bool, error) {
 		return true, fmt.Errorf("cannot open the release %s: %w", main.old.Env.Version, err)
 	}
 	defer lock.Close()
+	released, err := releasedOf(main) // whatever came between
+	if err == nil {
+		err = a.unpublishable(main, released)
+	}
+	if err == nil {
+		numbers, err = main.beside(phases.AUR)
+	}
+	if err != nil {
+		return true, err
+	}
 	n := 1
 	if len(numbers) > 0 {
 		n = numbers[len(numbers)-1]
@@ -89,7 +99,8 @@ func are(names []string) string {
 	return strings.Join(names, ", ") + " are"
 }
 
-// published is the release of a version that is public, by default that at HEAD; nil where it is not.
+// published is the release of a version that is public, by default that at HEAD; nil where it is not. Journals beside it
+// that are damaged are left out.
 func (a *app) published(version string) (*release, *phases.Released, error) {
 	main, _, err := a.journalled(version)
 	if errors.Is(err, errNotBegun) {
@@ -98,7 +109,7 @@ func (a *app) published(version string) (*release, *phases.Released, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	released, err := phases.ReadReleased(journal.Read(main.dir))
+	released, _, err := readable(main)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,11 +126,7 @@ func ofRepublication(main *release, n int) (*phases.Released, error) {
 
 func (a *app) isOver(main *release, n int) (bool, error) {
 	r, err := ofRepublication(main, n)
-	if err != nil || r.Plan == nil || len(r.Plan.Specs) == 0 {
-		return false, err
-	}
-	_, done := r.Done[r.Plan.Specs[len(r.Plan.Specs)-1].ID]
-	return done, nil
+	return err == nil && r.Over(), err
 }
 
 // republication plans the n-th republication with release.yaml as it is now, and names its packages. One that has begun
@@ -215,8 +222,8 @@ func (u unchanged) Show(p *ui.Page) {
 	p.Printf("What only the packaging changes needs a higher pkgrel in release.yaml.\n")
 }
 
-// stands is the release whose status is asked for, as its journal has it, and its newest republication; nil for none.
-func (a *app) stands(ctx context.Context, version string) (r, again *release, err error) {
+// shownOf is the release whose status is asked for, as its journal has it, and its newest republication; nil for none.
+func (a *app) shownOf(ctx context.Context, version string) (r, again *release, err error) {
 	main, released, err := a.published(version)
 	if err != nil {
 		return nil, nil, err
@@ -235,7 +242,8 @@ func (a *app) stands(ctx context.Context, version string) (r, again *release, er
 		return nil, nil, err
 	}
 	again, _, err = a.republication(ctx, main, released, slices.Max(numbers), false)
-	if errors.Is(err, pipeline.ErrDiffers) { // release.yaml has gone on: the release itself can be shown all the same
+	damaged, is := errors.AsType[*journal.DamagedError](err)
+	if is && filepath.Dir(damaged.Path) != main.dir || errors.Is(err, pipeline.ErrDiffers) { // the release itself can be shown all the same
 		a.ui.Warn("%v", err)
 		err = nil
 	}
@@ -262,6 +270,6 @@ func (a *app) withAgain(v ui.Status, again *release) (ui.Status, error) {
 	v.Again, v.Steps = filepath.Base(again.dir), append(steps, s.Steps...)
 	v.Blocks = slices.DeleteFunc(slices.Clone(v.Blocks), func(b ui.Block) bool { return slices.Contains(v.Superseded, b.Step) })
 	v.Blocks = append(v.Blocks, a.blocks(again, s, "")...)
-	v.Next = a.next(s, v.Blocks)
+	v.Next = a.next(again, s, v.Blocks)
 	return v, nil
 }

@@ -51,6 +51,12 @@ A rollback that stopped goes on when the command is run again.`,
 			for _, name := range []string{"to", "level", "epoch", "delete", "delete-tag", "reason"} {
 				f.asked = f.asked || cmd.Flags().Changed(name)
 			}
+			switch flags := cmd.Flags(); { // an empty variable of a script is not "everything"
+			case flags.Changed("level") && len(f.Levels) == 0:
+				return usage("", "--level is empty: name some of %s, or leave it out for all", strings.Join(phases.RollbackLevels, ", "))
+			case flags.Changed("to") && strings.TrimSpace(f.To) == "":
+				return usage("", "--to is empty: name a version, or leave it out for the newest one before")
+			}
 			return a.doRollback(cmd.Context(), argument(args, 0), f)
 		},
 	}
@@ -76,7 +82,7 @@ func (a *app) doRollback(ctx context.Context, version string, f rollbackFlags) e
 	if err != nil {
 		return err
 	}
-	released, err := phases.ReadReleased(journal.Read(main.dir))
+	released, err := releasedOf(main)
 	if err != nil {
 		return err
 	}
@@ -102,7 +108,7 @@ func (a *app) corrects(r *release) string {
 type took struct {
 	Step   string `json:"step"`
 	Target string `json:"target"`
-	What   string `json:"what"` // back, would, gone, adopted, permanent or left
+	What   string `json:"what"` // back, would, gone, adopted, permanent, left or unsure
 	Why    string `json:"why,omitempty"`
 }
 
@@ -122,7 +128,7 @@ func (u unwound) Show(p *ui.Page) {
 	}
 	says := map[string]string{
 		"back": "taken back", "would": "would be taken back", "gone": "is gone already", "adopted": "stays: it was there before, or is somebody else's",
-		"permanent": "stays: it cannot be taken back", "left": "stays: not taken back yet",
+		"permanent": "stays: it cannot be taken back", "left": "stays: not taken back yet", "unsure": "nothing of ours is there; what may be there stays",
 	}
 	var rows [][]ui.Cell
 	for _, t := range u.Steps {
@@ -192,7 +198,11 @@ func (a *app) unwind(ctx context.Context, r *release, f rollbackFlags) error {
 	steps = outwards(before)
 	printer := a.ui.Printer(r.plan)
 	o := a.options(r, j)
-	o.Observe = printer.Observe
+	undoing := map[string]bool{}
+	o.Observe = func(rec pipeline.Record) {
+		undoing[rec.Step] = undoing[rec.Step] || rec.Event == pipeline.Started
+		printer.Observe(rec)
+	}
 	err = r.plan.Unwind(ctx, o)
 	printer.Close()
 	after, readErr := phases.ReadReleased(j)
@@ -200,7 +210,7 @@ func (a *app) unwind(ctx context.Context, r *release, f rollbackFlags) error {
 		return errors.Join(err, readErr)
 	}
 	for _, sp := range steps {
-		out.Steps = append(out.Steps, taken(before, after, sp, err))
+		out.Steps = append(out.Steps, taken(before, after, undoing, sp, err))
 	}
 	switch {
 	case err == nil:
@@ -222,11 +232,11 @@ func (a *app) unwind(ctx context.Context, r *release, f rollbackFlags) error {
 }
 
 // taken says what became of a step.
-func taken(before, after *phases.Released, sp pipeline.Spec, err error) took {
+func taken(before, after *phases.Released, undoing map[string]bool, sp pipeline.Spec, err error) took {
 	t := took{Step: sp.ID, Target: sp.Target}
 	switch {
-	case !after.Acted(sp.ID) && before.Begun[sp.ID]:
-		t.What, t.Why = "back", "if it was there: it had been begun"
+	case !after.Acted(sp.ID) && !undoing[sp.ID]: // it had been begun, and a look at it has found nothing with our marker
+		t.What = "unsure"
 	case !after.Acted(sp.ID):
 		t.What = "back"
 	case before.Done[sp.ID].Adopted:
@@ -271,9 +281,29 @@ func (a *app) wouldTake(ctx context.Context, r *release, released *phases.Releas
 
 // correct brings users back to an older version.
 func (a *app) correct(ctx context.Context, main *release, released *phases.Released, f rollbackFlags) error {
+	if !f.dryRun {
+		lock, err := journal.Open(main.dir) // one run at a time for each version: a release under way goes on reaching users
+		if err != nil {
+			return fmt.Errorf("cannot open the release %s: %w", filepath.Base(main.dir), err)
+		}
+		defer lock.Close()
+		if released, err = releasedOf(main); err != nil { // another run may have come between
+			return err
+		}
+	}
 	r, planned, err := a.correction(ctx, main, released, f)
 	if err != nil {
 		return err
+	}
+	if r.old != nil && r.old.Digest != r.plan.Digest && !f.asked && !f.amend && !f.dryRun {
+		// It is asked for as it was begun, and what the release has done is another thing by now, or this program.
+		done, err := phases.ReadReleased(journal.Read(r.dir))
+		if err != nil {
+			return err
+		}
+		if f.amend = amendable(r.plan, done); f.amend {
+			a.ui.Warn("the release has gone on since %s was begun, so its plan is made anew", filepath.Base(r.dir))
+		}
 	}
 	if f.dryRun {
 		return a.ui.Show(correctionView{Plan: ui.Plan{Plan: r.plan}, To: planned.To, Levels: planned.Levels, LeftOut: planned.LeftOut, Means: means(planned)})
@@ -281,7 +311,7 @@ func (a *app) correct(ctx context.Context, main *release, released *phases.Relea
 	for _, why := range planned.LeftOut {
 		a.ui.Warn("left out: %s", why)
 	}
-	return a.carryOut(ctx, r, f, func(ctx context.Context, made int) error {
+	err = a.carryOut(ctx, r, f, func(ctx context.Context, made int) error {
 		report, err := a.writePostmortem(ctx, main, r, planned)
 		if err != nil || a.ui.JSON { // the records have said it all
 			return err
@@ -297,83 +327,15 @@ func (a *app) correct(ctx context.Context, main *release, released *phases.Relea
 			return nil
 		}
 		lift := a.command("hold", filepath.Base(main.dir), "--lift", "--reason", "TEXT")
-		return a.ui.Show(corrected{main.config.Project, filepath.Base(main.dir), planned.To, planned.Levels, made, a.shown(report), lift})
+		return a.ui.Show(corrected{main.config.Project, filepath.Base(main.dir), planned.To, planned.Levels, planned.Keeps, made, a.shown(report), lift})
 	})
+	return a.waysOut(err, filepath.Base(main.dir), f.asked, r, planned)
 }
 
 // isOverIn reports whether the last step of a plan is done.
 func (a *app) isOverIn(r *release) (bool, error) {
 	s, err := a.survey(r)
 	return err == nil && len(s.Steps) > 0 && s.Steps[len(s.Steps)-1].Current, err
-}
-
-// corrected closes a rollback that has come to its end.
-type corrected struct {
-	project, bad, good string
-	levels             []string
-	made               int
-	report, lift       string
-}
-
-// Show tells where users are now, and what is left to people.
-func (c corrected) Show(p *ui.Page) {
-	p.Gap()
-	what := "is withdrawn"
-	if c.good != "" {
-		what = "is rolled back to " + c.good
-	}
-	p.Printf("%s %s %s (%s); %s done now\n", c.project, c.bad, what, strings.Join(c.levels, ", "), ui.Count(c.made, "step"))
-	p.Printf("the report, with what each kind of user has to be told: %s\n", c.report)
-	if slices.Contains(c.levels, "hold") {
-		p.Printf("%s is held; %s lets it go\n", c.bad, c.lift)
-	}
-}
-
-// correctionView shows a rollback before it is carried out.
-type correctionView struct {
-	ui.Plan
-	To      string   `json:"to"`
-	Levels  []string `json:"levels"`
-	LeftOut []string `json:"left_out,omitempty"`
-	Means   []mean   `json:"means"`
-}
-
-// mean says what a level does in the place of what one would say it does.
-type mean struct {
-	Level string `json:"level"`
-	Said  string `json:"said"`
-	Does  string `json:"does"`
-	Why   string `json:"why"`
-}
-
-// means are those of the planned levels.
-func means(r *phases.Rollback) (out []mean) {
-	all := map[string]mean{
-		"aur":    {Said: "revert the AUR package", Does: "a forward commit with the payload of " + r.To + " and a higher version", Why: "pacman never goes back by itself, and the AUR refuses what is no fast-forward"},
-		"github": {Said: "delete the GitHub release", Does: "it becomes a draft again and keeps its assets (an immutable one: a notice); the latest release is " + r.To, Why: "deleting an immutable release burns its tag for ever, and a deleted one cannot be looked into"},
-		"git":    {Said: "revert git tags and branches", Does: "one commit puts back the files that the release's own commit changed", Why: "others have pulled: nothing is forced or reset; code that was merged before stays; the tag stays, clones and caches keep it"},
-		"hold":   {Said: "do not release it again", Does: "a hold on the main branch, which every release asks for", Why: "otherwise the next run publishes it again"},
-	}
-	for _, level := range r.Levels {
-		m := all[level]
-		m.Level = level
-		out = append(out, m)
-	}
-	return out
-}
-
-// Show lists the plan and what it means.
-func (v correctionView) Show(p *ui.Page) {
-	v.Plan.Show(p)
-	p.Gap()
-	p.Line(ui.Cell{Text: "What is done, in the place of what one would say", Style: ui.Bold})
-	for _, m := range v.Means {
-		p.Printf("  %s: \"%s\" -> %s\n", m.Level, m.Said, m.Does)
-		p.Printf("      since %s\n", m.Why)
-	}
-	for _, text := range v.LeftOut {
-		p.Printf("  left out: %s\n", text)
-	}
 }
 
 // correction plans a rollback: the newest one that there is, or the next where that is over and this is another.
@@ -442,7 +404,7 @@ func (a *app) rollbackAgain(ctx context.Context, main *release, n int) (*release
 	if !ok {
 		return nil, withHint(errNotBegun, "%s", a.command("rollback", filepath.Base(main.dir)))
 	}
-	released, err := phases.ReadReleased(journal.Read(main.dir))
+	released, err := releasedOf(main)
 	if err != nil {
 		return nil, err
 	}

@@ -80,6 +80,9 @@ func (a *app) doRun(ctx context.Context, f runFlags) error {
 		return err
 	}
 	defer lock.Close()
+	if err := a.unpublished(r); err != nil {
+		return err
+	}
 	if f.plan != "" && r != planned {
 		if err := a.samePlan(a.path(f.plan), r.plan); err != nil {
 			return err
@@ -158,8 +161,14 @@ func (a *app) ended(ctx context.Context, r *release, f runFlags, made int, err e
 	switch {
 	case errors.As(err, &stopped):
 		return a.stopped(r, survey, stopped.State, err)
+	case errors.Is(err, ui.ErrNobody):
+		return err // it says what to do
 	case err != nil && context.Cause(ctx) == nil && !errors.Is(err, pipeline.ErrDiffers) && !errors.Is(err, pipeline.ErrConflict):
-		return withHint(err, "once that is mended, %s carries on; what is done stays done\nwhere a new commit mends it: %s", a.goOn(r), a.retry(r))
+		hint := fmt.Sprintf("once that is mended, %s carries on; what is done stays done", a.goOn(r))
+		if r.own() {
+			hint += "\nwhere a new commit mends it: " + a.retry(r)
+		}
+		return withHint(err, "%s", hint)
 	case err != nil:
 		return err
 	}
@@ -191,7 +200,7 @@ func (a *app) stopped(r *release, s *pipeline.Survey, g gate.State, err error) e
 	blocks := a.blocks(r, s, g.ID)
 	var hints []string
 	if a.ui.JSON {
-		hints = a.next(s, blocks)
+		hints = a.next(r, s, blocks)
 	} else {
 		a.ui.Note(ui.Why{Of: g.ID, Blocks: blocks, Refused: g.Refused}) // it has the commands
 	}
@@ -205,7 +214,7 @@ func (a *app) stopped(r *release, s *pipeline.Survey, g gate.State, err error) e
 		}
 	default:
 		mended := "mend it, then: " + a.goOn(r)
-		if len(blocks) > 0 && blocks[0].Kind == "failed" {
+		if r.own() && len(blocks) > 0 && blocks[0].Kind == "failed" {
 			mended = "mend it and commit, then: " + a.retry(r)
 		}
 		hints = []string{mended}

@@ -315,7 +315,7 @@ func (a *app) record(ctx context.Context, r *release, s signing, request gate.Re
 	if err := a.writeRequest(r, survey); err != nil {
 		return err
 	}
-	next := a.next(survey, a.blocks(r, survey, ""))
+	next := a.next(r, survey, a.blocks(r, survey, ""))
 	return a.ui.Show(signed{Kind: s.kind, Gate: request.Gate, Criterion: request.Criterion, By: by, Next: next})
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -20,21 +21,12 @@ func (a *app) status() *cobra.Command {
 --markdown writes the same as a deployment tracker, in which nothing is ticked that no evidence stands behind.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, again, err := a.stands(cmd.Context(), version)
+			r, v, err := a.stands(cmd.Context(), version)
 			if err != nil {
 				return err
 			}
-			s, err := a.survey(r)
-			if err != nil {
-				return err
-			}
-			back := a.recovery(cmd.Context(), r)
 			if markdown {
-				return a.tracker(r, s, back)
-			}
-			v, err := a.withAgain(a.standing(r, s, back), again)
-			if err != nil {
-				return err
+				return a.tracker(r, v)
 			}
 			return a.ui.Show(v)
 		},
@@ -44,6 +36,33 @@ func (a *app) status() *cobra.Command {
 	return cmd
 }
 
+// stands is how a release stands with all that lies beside it, as the journals have it.
+func (a *app) stands(ctx context.Context, version string) (*release, ui.Status, error) {
+	r, again, err := a.shownOf(ctx, version)
+	if err != nil {
+		return nil, ui.Status{}, err
+	}
+	s, err := a.survey(r)
+	if err != nil {
+		return nil, ui.Status{}, err
+	}
+	released, damage, err := readable(r)
+	if err != nil {
+		return nil, ui.Status{}, err
+	}
+	for _, d := range damage {
+		a.ui.Warn("%v; left out", d)
+	}
+	v, err := a.withAgain(a.standing(r, s, nil), again)
+	if err != nil {
+		return nil, ui.Status{}, err
+	}
+	v = a.withBack(v, a.recovery(ctx, r, released))
+	v.Hold = holding(released)
+	return r, v, nil
+}
+
+// standing is how a release stands by its own journal, and by that of its rollback; nil for none.
 func (a *app) standing(r *release, s *pipeline.Survey, back *recovery) ui.Status {
 	e := r.plan.Env
 	v := ui.Status{Project: e.Project, Version: e.Version, Commit: e.Commit, Plan: r.plan.Digest, Run: s.Run, Steps: s.Steps}
@@ -51,12 +70,21 @@ func (a *app) standing(r *release, s *pipeline.Survey, back *recovery) ui.Status
 		v.Differs = ui.Diff(s.Old, r.plan)
 	}
 	v.Blocks = a.blocks(r, s, "")
-	v.Next = a.next(s, v.Blocks)
-	if back != nil { // what it left undone is not to be done any more
+	v.Next = a.next(r, s, v.Blocks)
+	return a.withBack(v, back)
+}
+
+// withBack adds a rollback to a release's status. What the release and its republications left undone is not to be done
+// any more.
+func (a *app) withBack(v ui.Status, back *recovery) ui.Status {
+	if back == nil {
+		return v
+	}
+	v.Recovery, v.Blocks, v.Next = &back.Recovery, nil, nil
+	if back.r != nil {
 		v.Steps = append(slices.Clone(v.Steps), back.survey.Steps...)
 		v.Blocks = a.blocks(back.r, back.survey, "")
-		v.Next = a.next(back.survey, v.Blocks)
-		v.Recovery = &back.Recovery
+		v.Next = a.next(back.r, back.survey, v.Blocks)
 	}
 	return v
 }

@@ -26,11 +26,13 @@ var groupTitles = map[string]string{
 	"appimage": "Packages", "checksums": "Packages", "inspect": "Inspection", "requirements": "Requirements", "check": "Checks", "judge": "Judges of the distributions",
 	"notes": "Release notes", "branch": "Git", "tag": "Git", "merge": "Git", "draft": "GitHub", "asset": "GitHub", "publish": "GitHub", "download": "GitHub",
 	"published": "Sources", "remote": "Repository", "lint": "Repository", "push": "Submission", "readback": "Submission",
+	"fetch": "Sources", "pkgbuild": "Packages", "standing": "Checks", "older": "Checks", "moved": "Submission",
+	"withdraw": "GitHub", "latest": "GitHub", "delete": "GitHub", "revert": "Git", "hold": "Hold", "outcome": "Outcome",
 }
 
 // tracker prints the deployment tracker.
-func (a *app) tracker(r *release, s *pipeline.Survey, back *recovery) error {
-	text, err := a.trackerText(r, s, back)
+func (a *app) tracker(r *release, v ui.Status) error {
+	text, err := a.trackerOf(r, v)
 	if err != nil {
 		return err
 	}
@@ -40,17 +42,18 @@ func (a *app) tracker(r *release, s *pipeline.Survey, back *recovery) error {
 	return a.ui.Raw(text)
 }
 
-// trackerText is the deployment tracker: every tick follows from a record.
+// trackerText is the tracker of a release and of its rollback; nil for none.
 func (a *app) trackerText(r *release, s *pipeline.Survey, back *recovery) ([]byte, error) {
+	return a.trackerOf(r, a.standing(r, s, back))
+}
+
+// trackerOf is the deployment tracker: every tick follows from a record.
+func (a *app) trackerOf(r *release, v ui.Status) ([]byte, error) {
 	t := r.config.Tracker()
 	t.To, t.Updated = r.plan.Env.Version, a.now()
 	t.From = r.before()
-	steps, blocks := s.Steps, a.blocks(r, s, "")
-	if back != nil {
-		steps, blocks = slices.Concat(steps, back.survey.Steps), a.blocks(back.r, back.survey, "")
-		t.Next = append(t.Next, templates.TrackerAction{Title: back.Text(), Detail: back.State})
-	}
-	for _, st := range steps {
+	t.Rollback = trackerRollback(v)
+	for _, st := range v.Steps {
 		if st.Last.Time.After(t.Date) {
 			t.Date = st.Last.Time
 		}
@@ -79,7 +82,10 @@ func (a *app) trackerText(r *release, s *pipeline.Survey, back *recovery) ([]byt
 		g := &p.Groups[len(p.Groups)-1]
 		g.Tasks = append(g.Tasks, trackerTask(name, st))
 	}
-	for _, b := range blocks {
+	if len(v.Superseded) > 0 {
+		t.Notes = append(t.Notes, "superseded by "+v.Again+", so not to be done any more: "+strings.Join(v.Superseded, ", "))
+	}
+	for _, b := range v.Blocks {
 		what := b.Step
 		if b.What != "" {
 			what += ", " + b.What
@@ -92,6 +98,36 @@ func (a *app) trackerText(r *release, s *pipeline.Survey, back *recovery) ([]byt
 	}
 	text, err := templates.RenderTracker(t)
 	return append(bytes.TrimRight(text, "\n"), '\n'), err
+}
+
+// trackerRollback says how the release was taken back, and whether it is held; nil where neither is so.
+func trackerRollback(v ui.Status) *templates.TrackerRollback {
+	out := &templates.TrackerRollback{}
+	if h := v.Hold; h != nil {
+		out.Hold = h.Text()
+	}
+	r := v.Recovery
+	if r == nil {
+		if out.Hold == "" {
+			return nil
+		}
+		return out
+	}
+	out.Title, out.To, out.Reason, out.Summary, out.Over, out.Horizon, out.Clock = r.Text(), r.To, r.Reason, r.State, !r.Ended.IsZero(), r.Horizon, r.Clock
+	for _, e := range r.Earlier {
+		out.Earlier = append(out.Earlier, e.Text()+"; "+e.State)
+	}
+	states := map[string]templates.State{phases.LevelActive: templates.Active, phases.LevelFailed: templates.Failed, phases.LevelDone: templates.Done}
+	for _, l := range r.Levels {
+		task := templates.TrackerTask{Title: l.Level, State: states[l.State]}
+		if by := l.By; task.State == templates.Done {
+			task.Evidence = strings.TrimPrefix(l.What+", recorded in "+by, ", ")
+		} else {
+			task.Detail = l.What
+		}
+		out.Levels = append(out.Levels, task)
+	}
+	return out
 }
 
 func trackerTask(title string, st pipeline.StepState) templates.TrackerTask {

@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,22 +25,35 @@ import (
 
 func encode(p *pipeline.Plan) ([]byte, error) { return json.Marshal(p) }
 
-func anything(*pipeline.Plan) error { return nil }
+func anything(*Part) error { return nil }
+
+// only is the place of a release without anything beside it.
+func only(dir string, dirs pipeline.Dirs) Place {
+	return func(string) (string, pipeline.Dirs) { return dir, dirs }
+}
 
 // release writes a journal of one step that has made these artifacts, and the artifacts.
 func release(t testing.TB, contents map[string]string) (dir string, dirs pipeline.Dirs) {
 	t.Helper()
 	dir = t.TempDir()
 	dirs = pipeline.Dirs{Dist: filepath.Join(dir, "dist"), Work: filepath.Join(dir, "work")}
+	write(t, dir, dirs, "build/x", contents)
+	return dir, dirs
+}
+
+// write writes a journal of one step that has made these artifacts, and the artifacts.
+func write(t testing.TB, dir string, dirs pipeline.Dirs, step string, contents map[string]string) {
+	t.Helper()
 	j, err := journal.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.Close()
-	plan := &pipeline.Plan{Env: pipeline.Env{Project: "p", Version: "1.0.0"}, Specs: []pipeline.Spec{{ID: "build/x", Effect: pipeline.Local}}}
+	plan := &pipeline.Plan{Env: pipeline.Env{Project: "p", Version: "1.0.0"}, Specs: []pipeline.Spec{{ID: step, Effect: pipeline.Local}}}
 	plan.Digest = gate.Sum(plan.Env, plan.Specs)
-	done := pipeline.Record{Event: pipeline.Done, Run: "r", Plan: plan.Digest, Step: "build/x"}
-	for name, text := range contents {
+	done := pipeline.Record{Event: pipeline.Done, Run: "r", Plan: plan.Digest, Step: step}
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
+		text := contents[name]
 		sum := sha256.Sum256([]byte(text))
 		done.Artifacts = append(done.Artifacts, pipeline.Artifact{Name: name, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(text))})
 		if strings.Contains(name, "..") {
@@ -55,24 +70,39 @@ func release(t testing.TB, contents map[string]string) (dir string, dirs pipelin
 			t.Fatal(err)
 		}
 	}
-	return dir, dirs
 }
 
 func save(t testing.TB, dir string, dirs pipeline.Dirs) []byte {
 	t.Helper()
-	plan, artifacts, err := Contents(journal.Read(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := encode(plan)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var b bytes.Buffer
-	if _, err := Save(&b, filepath.Join(dir, journal.FileName), text, artifacts, dirs); err != nil {
+	if _, _, err := Save(&b, encode, Source{Dir: dir, Dirs: dirs}, besides(t, dir, dirs)...); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// at is where a plan beside the release lies.
+func at(dir string, dirs pipeline.Dirs, name string) (string, pipeline.Dirs) {
+	if name == "" {
+		return dir, dirs
+	}
+	return filepath.Join(dir, name), pipeline.Dirs{Dist: filepath.Join(dirs.Dist, name), Work: filepath.Join(dir, name, "work")}
+}
+
+// besides are the plans beside a release that there are.
+func besides(t testing.TB, dir string, dirs pipeline.Dirs) (out []Source) {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if besideName.MatchString(e.Name()) {
+			d, ds := at(dir, dirs, e.Name())
+			out = append(out, Source{Name: e.Name(), Dir: d, Dirs: ds})
+		}
+	}
+	return out
 }
 
 func TestSave_Deterministic(t *testing.T) {
@@ -115,9 +145,9 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	moved, ahead, err := s.Install(there, dirsThere)
-	if err != nil || moved != 2 || ahead {
-		t.Fatalf("installed %d, ahead %v: %v", moved, ahead, err)
+	moved, err := s.Install(only(there, dirsThere))
+	if err != nil || moved != 2 || s.Ahead {
+		t.Fatalf("installed %d, ahead %v: %v", moved, s.Ahead, err)
 	}
 	if err := s.Adopt(there); err != nil {
 		t.Fatal(err)
@@ -139,7 +169,7 @@ func TestLoad(t *testing.T) {
 		if s, err = Unpack(bytes.NewReader(archive), t.TempDir(), encode, anything); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.Install(there, dirsThere); err != nil {
+		if _, err := s.Install(only(there, dirsThere)); err != nil {
 			t.Fatal(err)
 		}
 		if b, err := os.ReadFile(filepath.Join(there, receipt)); err != nil || string(b) != want {
@@ -157,12 +187,12 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if moved, ahead, err := s.Install(there, dirsThere); err != nil || moved != 1 || !ahead {
-		t.Errorf("installed %d, ahead %v: %v", moved, ahead, err)
+	if moved, err := s.Install(only(there, dirsThere)); err != nil || moved != 1 || !s.Ahead {
+		t.Errorf("installed %d, ahead %v: %v", moved, s.Ahead, err)
 	}
 	// Another run's journal is another way.
 	other, otherDirs := release(t, map[string]string{"b.tar.gz": "two"})
-	_, _, err = s.Install(other, otherDirs)
+	_, err = s.Install(only(other, otherDirs))
 	var fork *ForkError
 	if !errors.As(err, &fork) || fork.Line != 2 {
 		t.Errorf("a fork led to %v", err)
@@ -272,7 +302,7 @@ func TestLoad_Refused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Unpack(bytes.NewReader(good), t.TempDir(), encode, func(*pipeline.Plan) error { return os.ErrPermission }); !errors.Is(err, os.ErrPermission) {
+	if _, err := Unpack(bytes.NewReader(good), t.TempDir(), encode, func(*Part) error { return os.ErrPermission }); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("a plan that is not wanted led to %v", err)
 	}
 }
@@ -306,6 +336,14 @@ func FuzzUnpack(f *testing.F) {
 		}
 		f.Add(text)
 	}
+	rolled, rolledDirs := release(f, map[string]string{"a": "one"})
+	d, ds := at(rolled, rolledDirs, "rollback-1")
+	write(f, d, ds, "rollback/x", map[string]string{"b": "two"})
+	text, err := z.DecodeAll(save(f, rolled, rolledDirs), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
 	enc, err := zstd.NewWriter(nil)
 	if err != nil {
 		f.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
@@ -23,33 +22,11 @@ type Status struct {
 	Next    []string             `json:"next,omitempty"` // what to do, each a command
 	// Recovery is the newest rollback; nil where there is none.
 	Recovery *Recovery `json:"recovery,omitempty"`
+	// Hold is what the journals say of a hold; nil where they say nothing.
+	Hold *Holding `json:"hold,omitempty"`
 	// Again is the newest republication in the AUR, aur-1; it supersedes those steps of the release's own.
 	Again      string   `json:"again,omitempty"`
 	Superseded []string `json:"superseded,omitempty"`
-}
-
-// Recovery says how the rollback of a release stands, by the clock.
-type Recovery struct {
-	Name    string    `json:"name"` // rollback-1
-	To      string    `json:"to,omitempty"`
-	Began   time.Time `json:"began,omitzero"`
-	Ended   time.Time `json:"ended,omitzero"`
-	Horizon string    `json:"horizon"` // 0-1 hour, 1-4 hours, 4-24 hours, 1-7 days
-	State   string    `json:"state"`
-	Clock   []string  `json:"clock"` // what each horizon is for
-}
-
-// Text is the rollback in one line.
-func (r Recovery) Text() string {
-	text := r.Name
-	if r.To != "" {
-		text += " to " + r.To
-	}
-	text += ", began " + r.Began.UTC().Format("2006-01-02 15:04 UTC")
-	if !r.Ended.IsZero() {
-		return text + ", took " + r.Ended.Sub(r.Began).Round(time.Second).String()
-	}
-	return text + ", goes on"
 }
 
 // Block is one thing that keeps the release from going on, and what can be done about it.
@@ -90,17 +67,7 @@ func (v Status) Show(p *Page) {
 		v.phase(p, steps, folded)
 	}
 	p.Gap()
-	if r := v.Recovery; r != nil {
-		p.Line(Cell{"Recovery", Bold}, Cell{Text: "  " + r.Text() + "; " + r.State})
-		for _, text := range r.Clock {
-			cell := Cell{Text: "  " + text, Style: Dim}
-			if strings.HasPrefix(text, r.Horizon) {
-				cell = Cell{"  " + text + "  <- now", Bold}
-			}
-			p.Line(cell)
-		}
-		p.Gap()
-	}
+	v.recovery(p)
 	if len(v.Next) > 0 {
 		p.Whole(Cell{"Next: ", Bold}, Cell{Text: v.Next[0]})
 		for _, n := range v.Next[1:] {

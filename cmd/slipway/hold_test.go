@@ -1,0 +1,170 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/imrightguy/slipway/cmd/slipway/internal/crash"
+	"github.com/imrightguy/slipway/pipeline"
+)
+
+// published tells whether the release is public.
+func (s *stage) published() bool {
+	for _, r := range s.World().GitHub.History(owner, project).Last().Releases {
+		if r.Tag == tagName && !r.Draft {
+			return true
+		}
+	}
+	return false
+}
+
+// held demands that a run was stopped by a hold, and that its words say why and what to do; it returns the command.
+func (x *trial) held(code, want int, said, reason string) {
+	x.t.Helper()
+	for _, words := range []string{"held since ", reason, "slipway hold " + released + " --lift --reason TEXT lifts it"} {
+		if !strings.Contains(said, words) {
+			x.t.Errorf("want %q in\n%s", words, said)
+		}
+	}
+	if code != want {
+		x.t.Errorf("exit code %d:\n%s", code, said)
+	}
+}
+
+// TestHold: what one machine holds, another one does not publish, whether its gate has passed or not; once it is lifted,
+// the same run goes on to its end.
+func TestHold(t *testing.T) {
+	needTools(t, "git")
+	x := newTemplate(t, variant{})
+	const reason = `it does "not" start; $(id)`
+	hold := func(t *testing.T, r *trial, lift bool) {
+		t.Helper()
+		args := []string{"hold", released, "--yes", "--reason", reason}
+		if lift {
+			args = append(args, "--lift")
+		}
+		if code, said := r.slipway(args...); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, said)
+		}
+	}
+	ends := func(t *testing.T, s *stage, r *trial) {
+		t.Helper()
+		if code, said := r.run(); code != 0 || !s.published() {
+			t.Errorf("exit code %d, published: %v\n%s", code, s.published(), said)
+		}
+		s.always(r.assets())
+	}
+	t.Run("before the gate", func(t *testing.T) {
+		s := newStage(t, x)
+		one, two := s.trial(x), s.trial(x)
+		hold(t, one, false)
+		code, said := two.run()
+		two.held(code, 3, said, reason)
+		if code, said = two.slipway("status"); code != 0 || !strings.Contains(said, reason) {
+			t.Errorf("status does not say it: %d\n%s", code, said)
+		}
+		if s.published() || strings.Contains(gitIn(t, filepath.Join(s.dir, "origin.git"), "tag"), tagName) {
+			t.Error("it was published, or tagged")
+		}
+		hold(t, one, true)
+		ends(t, s, two)
+	})
+	t.Run("behind the gate", func(t *testing.T) {
+		s := newStage(t, x)
+		probe := s.trial(x)
+		before := len(probe.records())
+		if code, said := probe.run(); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, said)
+		}
+		tagged := slices.IndexFunc(probe.records(), func(rec pipeline.Record) bool { return rec.Step == "release/tag" && rec.Event == pipeline.Done })
+		s = newStage(t, x)
+		one, two := s.trial(x), s.trial(x)
+		two.env = []string{crash.Variable + "=" + strconv.Itoa(tagged+1-before)}
+		if code, said := two.slipway("run", "--yes", "--jobs", "2"); code != -1 {
+			t.Fatalf("not killed: %d\n%s", code, said)
+		}
+		two.env = nil
+		hold(t, one, false)
+		code, said := two.run()
+		two.held(code, 1, said, reason)
+		if s.published() {
+			t.Error("it was published")
+		}
+		hold(t, one, true)
+		ends(t, s, two)
+	})
+	t.Run("words", func(t *testing.T) {
+		s := newStage(t, x)
+		r := s.trial(x)
+		for _, c := range []struct {
+			args []string
+			code int
+			says string
+		}{
+			{[]string{"hold", "--lift"}, 2, "slipway hold 0.1.0 --reason TEXT --lift"},
+			{[]string{"hold"}, 2, "slipway hold 0.1.0 --reason TEXT"},
+			{[]string{"hold", "--reason", "a\nb"}, 2, "one line of text"},
+			{[]string{"hold", "--reason", "a\x1b[31mb"}, 2, "one line of text"},
+			{[]string{"hold", "../x", "--reason", "a"}, 2, "version"},
+			{[]string{"hold", "--reason", "first"}, 2, "goes on without asking"}, // it asks, and nobody answers
+			{[]string{"hold", "--lift", "--reason", "second", "--yes"}, 3, "slipway hold 0.1.0 ends it as it was begun"},
+			{[]string{"hold", "--yes"}, 0, "no release publishes it until slipway hold 0.1.0 --lift --reason TEXT"},
+		} {
+			code, said := r.slipway(c.args...)
+			if said = strings.ReplaceAll(said, " -C "+r.dir, ""); code != c.code || !strings.Contains(said, c.says) {
+				t.Errorf("%q: %d, want %d and %q in\n%s", c.args, code, c.code, c.says, said)
+			}
+		}
+	})
+}
+
+// TestRollback_Signed: with sign: in release.yaml, what a rollback and a hold commit verifies with git, and so do the
+// commits that lift it.
+func TestRollback_Signed(t *testing.T) {
+	needTools(t, "git", "ssh-keygen")
+	x := newRollbackTemplate(t, false)
+	file := filepath.Join(x.dir, "release.yaml")
+	text := readText(t, file) + "sign: {format: ssh, key_file: SIGN_KEY_FILE}\n"
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{".slipway", "dist"} {
+		if err := os.RemoveAll(filepath.Join(x.dir, dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gitIn(t, x.dir, "commit", "-q", "-am", "build: sign")
+	x.open(t)
+	s, r := x.out(t)
+	before := s.origin("rev-parse", "main")
+	for _, args := range [][]string{
+		{"rollback", released, "--yes", "--to", "0.0.9", "--reason", "it is slow"},
+		{"hold", released, "--yes", "--lift", "--reason", "it was the network"},
+	} {
+		if code, said := r.slipway(args...); code != 0 {
+			t.Fatalf("%q: exit code %d:\n%s", args, code, said)
+		}
+	}
+	key, err := ssh.ParsePrivateKey([]byte(readText(t, s.Map.Signing["ssh"])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := filepath.Join(t.TempDir(), "allowed")
+	if err := os.WriteFile(allowed, append([]byte(`release@example.org namespaces="git" `), ssh.MarshalAuthorizedKey(key.PublicKey())...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	commits := strings.Fields(s.origin("rev-list", before+"..main"))
+	if len(commits) != 3 {
+		t.Fatalf("main has got %v", s.origin("log", "--format=%s", before+"..main"))
+	}
+	for _, commit := range commits {
+		s.origin("-c", "gpg.ssh.allowedSignersFile="+allowed, "verify-commit", commit) // fails the test where it does not
+	}
+	s.origin("fsck", "--strict")
+}

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/imrightguy/slipway/phases"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/journal"
+)
+
+// rollbackWords are the command of a rollback with all its options.
+func rollbackWords(version string, o phases.RollbackOptions, more ...string) []string {
+	words := []string{"rollback", version}
+	option := func(name, value string) {
+		if value != "" {
+			words = append(words, name, value)
+		}
+	}
+	option("--to", o.To)
+	option("--level", strings.Join(o.Levels, ","))
+	for _, flag := range []struct {
+		name string
+		on   bool
+	}{{"--epoch", o.Epoch}, {"--delete", o.Delete}, {"--delete-tag", o.DeleteTag}} {
+		if flag.on {
+			words = append(words, flag.name)
+		}
+	}
+	option("--reason", o.Reason)
+	return append(words, more...)
+}
+
+// waysOut adds to the error of a rollback the whole command that does without what stands in its way. The plain one goes
+// on as it was begun, and would stop there again.
+func (a *app) waysOut(err error, version string, asked bool, r *release, planned *phases.Rollback) error {
+	if err == nil || errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	released, readErr := phases.ReadReleased(journal.Read(r.dir))
+	if readErr != nil {
+		return err
+	}
+	acted := func(level string) bool { // a level that has acted stays in the plan
+		return slices.ContainsFunc(r.plan.Specs, func(sp pipeline.Spec) bool {
+			of := phases.RollbackLevelOf(sp.ID)
+			return of != "" && (level == "" || of == level) && released.Acted(sp.ID)
+		})
+	}
+	o, plain := planned.Asked, a.command("rollback", version)
+	code, hint := exit(err)
+	add := func(format string, args ...any) {
+		hint = strings.TrimPrefix(hint+"\n"+fmt.Sprintf(format, args...), "\n")
+	}
+	stopped, gated := errors.AsType[*pipeline.GateError](err)
+	switch {
+	case errors.Is(err, pipeline.ErrDiffers) && !amendable(r.plan, released):
+		if hint = ""; !asked {
+			add("what it did stays done, and it cannot go on as it was begun: put back what differs above, in release.yaml or the program")
+			break
+		}
+		add("what it did stays done; %s goes on as it was begun", plain)
+		add("after that, another one: %s", a.command(rollbackWords(version, o)...))
+	case errors.Is(err, pipeline.ErrDiffers):
+		hint = ""
+		add("%s goes on as it was begun", plain)
+		add("with the options as they are now: %s", a.command(rollbackWords(version, o, "--amend")...))
+	case gated && (stopped.State.Waits() || acted("")):
+		return err
+	case gated && (o.Delete || o.DeleteTag):
+		o.Delete, o.DeleteTag = false, false
+		add("without deleting anything: %s", a.command(rollbackWords(version, o, "--amend")...))
+	case gated:
+		add("or with other options, such as another version or fewer levels: %s", a.command(rollbackWords(version, o, "--amend")...))
+	case errors.Is(err, pipeline.ErrConflict):
+		level := phases.RollbackLevelOf(firstWord(err))
+		o.Levels = slices.DeleteFunc(slices.Clone(planned.Levels), func(l string) bool { return l == level })
+		if level == "" || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) || acted(level) {
+			return err
+		}
+		if level == "github" {
+			o.Delete = false
+		}
+		if level == "git" || level == "github" {
+			o.DeleteTag = false
+		}
+		add("once that is mended: %s", plain)
+		add("or without level %s: %s", level, a.command(rollbackWords(version, o, "--amend")...))
+	default:
+		return err
+	}
+	return &coded{err, code, hint}
+}
+
+// amendable reports whether all that has acted is the same in a plan, so that a run may go on with it.
+func amendable(p *pipeline.Plan, done *phases.Released) bool {
+	if done.Plan == nil {
+		return true
+	}
+	for _, was := range done.Plan.Specs {
+		i := slices.IndexFunc(p.Specs, func(sp pipeline.Spec) bool { return sp.ID == was.ID })
+		if was.Effect.Outward() && done.Acted(was.ID) && (i < 0 || gate.Sum(p.Specs[i]) != done.Done[was.ID].Spec) {
+			return false
+		}
+	}
+	return true
+}
+
+// firstWord is the step that an error begins with.
+func firstWord(err error) string {
+	step, _, _ := strings.Cut(err.Error(), ":")
+	return step
+}
+
+// own reports whether a release is carried on by run, so that another commit may mend it: what stands beside it is made of
+// its journal and of options.
+func (r *release) own() bool { return len(r.goOn) == 0 || r.goOn[0] == "run" }

@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/imrightguy/slipway/phases"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/pipelinetest"
+)
+
+// made reads a journal in which all steps are done.
+func made(t *testing.T, version string, specs []pipeline.Spec, receipts map[string]pipeline.Receipt, beside ...*phases.Released) *phases.Released {
+	t.Helper()
+	env := pipeline.Env{Project: "hello", Version: version}
+	p := &pipeline.Plan{Env: env, Specs: specs, Digest: gate.Sum(env, specs)}
+	j := new(pipelinetest.Memory)
+	add := func(rec pipeline.Record) {
+		rec.Run, rec.Plan = "r", p.Digest
+		if err := j.Append(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(pipeline.Record{Event: pipeline.Begin, Planned: p})
+	for _, sp := range specs {
+		add(pipeline.Record{Event: pipeline.Done, Step: sp.ID, Spec: gate.Sum(sp), Receipt: receipts[sp.ID]})
+	}
+	r, err := phases.ReadReleased(j, beside...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestNotices: each kind of user reads of the version that they have, and of a file that is there.
+func TestNotices(t *testing.T) {
+	specs := []pipeline.Spec{
+		{ID: "build/deb/hello/amd64", Outputs: []string{"hello_3.2.1~rc.1_amd64.deb"}, Params: map[string]string{"version": "1:3.2.1~rc.1-1"}},
+		{ID: "build/appimage/hello/amd64", Outputs: []string{"hello-3.2.1-x86_64.AppImage"}},
+		{ID: "build/tarball/hello/amd64", Outputs: []string{"hello-3.2.1-x86_64.tar.gz", "work/x.tar.gz"}},
+		{ID: "aur/push/hello-bin", Effect: pipeline.Permanent},
+		{ID: "aur/push/other-bin", Effect: pipeline.Permanent},
+	}
+	receipts := map[string]pipeline.Receipt{"aur/push/hello-bin": {"version": "3.2.1-1"}, "aur/push/other-bin": {"version": "3.2.1-1"}}
+	back := made(t, "3.2.1", []pipeline.Spec{{ID: "rollback/push/hello-bin", Effect: pipeline.Permanent}}, map[string]pipeline.Receipt{"rollback/push/hello-bin": {"version": "3.2.1+really3.2.0-1"}})
+	back.Name = "rollback-1"
+	back.Done["rollback/older"] = pipeline.Record{Evidence: []pipeline.Evidence{{Subjects: map[string]string{"hello-3.2.0-x86_64.tar.gz": "x", "SHA256SUMS": "y"}}}}
+	released := made(t, "3.2.1+7", specs, receipts, back)
+	var got []string
+	for _, n := range notices(released, back, &phases.Rollback{To: "3.2.0", Page: "https://example.org/3.2.0"}) {
+		got = append(got, strings.Join([]string{n.Format, n.Package, n.Bad, n.Version, n.File}, " "))
+	}
+	want := []string{
+		"aur hello-bin 3.2.1-1 3.2.1+really3.2.0-1 ",
+		"aur other-bin 3.2.1-1  ",
+		"Debian and Ubuntu hello 1:3.2.1~rc.1-1 3.2.0 hello_3.2.0~rc.1_amd64.deb", // the older one has no such file: its page is named
+		"AppImages hello  3.2.0 hello-3.2.0-x86_64.AppImage",
+		"tarball hello   hello-3.2.0-x86_64.tar.gz",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, n := range notices(released, made(t, "3.2.1", nil, nil), &phases.Rollback{}) {
+		if n.File != "" || n.URL != "" && n.Format != "aur" {
+			t.Errorf("without an older version: %+v", n)
+		}
+	}
+}
+
+// TestMeans: what the dry run explains is what the plan does.
+func TestMeans(t *testing.T) {
+	all := []string{"aur", "github", "git", "hold"}
+	for _, c := range []struct {
+		name      string
+		r         phases.Rollback
+		want, not []string
+	}{
+		{"plain", phases.Rollback{To: "3.2.0", Levels: all, Latest: true}, []string{"becomes a draft again and keeps its assets", "the latest release is 3.2.0", "the tag stays"}, []string{"epoch", "deleted with"}},
+		{"no older", phases.Rollback{Levels: all[1:]}, []string{"becomes a draft"}, []string{"the latest release is"}},
+		{"deleted", phases.Rollback{To: "3.2.0", Levels: all, Asked: phases.RollbackOptions{Delete: true, DeleteTag: true}}, []string{"that is deleted with its assets", "the tag is deleted at the remote", "Go module proxy keep the tag"}, []string{"keeps its assets", "the tag stays"}},
+		{"epoch", phases.Rollback{To: "3.2.0", Levels: all, Asked: phases.RollbackOptions{Epoch: true}}, []string{"the epoch raised", "for ever"}, []string{"a higher version"}},
+		{"kept", phases.Rollback{To: "3.2.0", Levels: all[1:], Keeps: []string{"hello-bin"}}, []string{"it stays public, a prerelease with a notice", "hello-bin in the AUR downloads its files"}, []string{"becomes a draft", "revert the AUR"}},
+	} {
+		var text strings.Builder
+		for _, m := range means(&c.r) {
+			text.WriteString(m.Level + ": " + m.Does + ": " + m.Why + "\n")
+		}
+		for _, want := range c.want {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("%s: want %q in\n%s", c.name, want, text.String())
+			}
+		}
+		for _, not := range c.not {
+			if strings.Contains(text.String(), not) {
+				t.Errorf("%s: found %q in\n%s", c.name, not, text.String())
+			}
+		}
+	}
+}
+
+// TestRollbackWords: a command that is shown is the one that is meant, whatever the reason holds.
+func TestRollbackWords(t *testing.T) {
+	a := &app{dir: "."}
+	o := phases.RollbackOptions{To: "3.2.0", Levels: []string{"aur", "hold"}, Epoch: true, Delete: true, DeleteTag: true, Reason: "it's $(id) -x"}
+	want := `slipway rollback 3.2.1 --to 3.2.0 --level aur,hold --epoch --delete --delete-tag --reason 'it'\''s $(id) -x' --amend`
+	if got := a.command(rollbackWords("3.2.1", o, "--amend")...); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := a.command(rollbackWords("3.2.1", phases.RollbackOptions{})...); got != "slipway rollback 3.2.1" {
+		t.Error(got)
+	}
+}
+
+// TestAmendable: what has acted and would be another step keeps a plan from being amended.
+func TestAmendable(t *testing.T) {
+	hold, push := pipeline.Spec{ID: "rollback/hold", Effect: pipeline.Permanent}, pipeline.Spec{ID: "rollback/push/x", Effect: pipeline.Permanent}
+	done := made(t, "3.2.1", []pipeline.Spec{hold}, nil)
+	other := hold
+	other.Params = map[string]string{"reason": "another"}
+	for i, c := range []struct {
+		specs []pipeline.Spec
+		want  bool
+	}{{[]pipeline.Spec{push, hold}, true}, {[]pipeline.Spec{push, other}, false}, {[]pipeline.Spec{push}, false}} {
+		if got := amendable(&pipeline.Plan{Specs: c.specs}, done); got != c.want {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+	if (&app{dir: "."}).waysOut(nil, "3.2.1", true, nil, nil) != nil || !errors.Is((&app{}).waysOut(errInterrupted, "3.2.1", true, nil, nil), errInterrupted) {
+		t.Error("an error is made up, or lost")
+	}
+}
