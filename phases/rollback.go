@@ -77,18 +77,9 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	if err != nil {
 		return nil, err
 	}
-	if older == nil && len(o.Levels) == 0 && len(released.pushed()) > 0 {
-		return nil, errors.New("no older version is known here, and without one the AUR's users stay on the bad one: git fetch --tags, or name one with --to; --level github,git,hold leaves the AUR as it is")
-	}
 	l := levels{c: c, released: released, asked: o.Levels}
-	if err := l.choose(out.To); err != nil {
+	if err := l.take(o, out.To); err != nil {
 		return nil, err
-	}
-	switch {
-	case o.DeleteTag && len(o.Levels) > 0 && !slices.Contains(o.Levels, rollback.Git):
-		return nil, errors.New("--delete-tag belongs to level git: add it to --level, or leave --delete-tag out")
-	case o.Epoch && !l.on[rollback.AUR]:
-		return nil, errors.New("--epoch belongs to level aur, which is not taken: leave it out, or add the level where the release has reached the AUR")
 	}
 	facts, err := factsOf(c, released)
 	if err != nil && l.on[rollback.GitHub] {
@@ -300,6 +291,23 @@ type levels struct {
 func (l *levels) out(level, why string) {
 	delete(l.on, level)
 	l.leftOut = append(l.leftOut, level+": "+why)
+}
+
+// take takes the levels that options ask for, and refuses options that do not fit them.
+func (l *levels) take(o RollbackOptions, older string) error {
+	if older == "" && len(o.Levels) == 0 && len(l.released.pushed()) > 0 {
+		return errors.New("no older version is known here, and without one the AUR's users stay on the bad one: git fetch --tags, or name one with --to; --level github,git,hold leaves the AUR as it is")
+	}
+	if err := l.choose(older); err != nil {
+		return err
+	}
+	switch {
+	case o.DeleteTag && len(o.Levels) > 0 && !slices.Contains(o.Levels, rollback.Git):
+		return errors.New("--delete-tag belongs to level git: add it to --level, or leave --delete-tag out")
+	case o.Epoch && !l.on[rollback.AUR]:
+		return errors.New("--epoch belongs to level aur, which is not taken: leave it out, or add the level where the release has reached the AUR")
+	}
+	return nil
 }
 
 // choose takes the levels that were asked for, or all that the release has reached.

@@ -244,6 +244,7 @@ func TestValidate(t *testing.T) {
 		`priority: want required, important`:                    func(c *Config) { c.Priority = "extra" },
 		`maintainer: want Name <address@host>, found ""`:        func(c *Config) { c.Maintainer = "" },
 		`found "team@demo.example"`:                             func(c *Config) { c.Maintainer = "team@demo.example" },
+		`found " A <a@b.cd>"`:                                   func(c *Config) { c.Maintainer = " A <a@b.cd>" },
 		`found "A <a@localhost>"`:                               func(c *Config) { c.Maintainer = "A <a@localhost>" },
 		`found "A <a@b.c>\nX: y"`:                               func(c *Config) { c.Maintainer = "A <a@b.c>\nX: y" },
 		`homepage: want an address`:                             func(c *Config) { c.Homepage = "" },
@@ -335,6 +336,7 @@ func TestDescription(t *testing.T) {
 func FuzzFields(f *testing.F) {
 	d := demo()
 	f.Add(d.Maintainer, d.Description, d.Homepage, "libc6 (>= 2)")
+	f.Add(" "+d.Maintainer, d.Description, d.Homepage, "libc6 (>= 2)")
 	f.Add("A <a@b.c>\nEvil: x", "a b\nc\n\nEvil: x\n .\n", "https://x", "a | b\nEvil: y")
 	f.Fuzz(func(t *testing.T, maintainer, description, homepage, depends string) {
 		c := demo()

@@ -62,7 +62,7 @@ func (c Config) Validate() error {
 	if c.Priority != "" && !slices.Contains(priorities, c.Priority) {
 		bad("priority: want %s, found %q", strings.Join(priorities, ", "), c.Priority)
 	}
-	if !maintainerRE.MatchString(c.Maintainer) || hasControl(c.Maintainer) {
+	if !maintainerRE.MatchString(c.Maintainer) || hasControl(c.Maintainer) || strings.TrimSpace(c.Maintainer) != c.Maintainer {
 		bad("maintainer: want Name <address@host>, found %q", c.Maintainer)
 	}
 	if err := checkURL(c.Homepage); err != nil {

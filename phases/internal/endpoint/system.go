@@ -12,12 +12,15 @@ import (
 // TokenFile is the environment variable that names a file with the token for GitHub.
 const TokenFile = "GITHUB_TOKEN_FILE"
 
+// DefaultPatience is how long a proof waits for what servers show late.
+const DefaultPatience = 3 * time.Minute
+
 // System returns the endpoints of the world itself. getenv is os.Getenv; home is the user's folder, where known_hosts
 // lies.
 func System(getenv func(string) string, home string) *Endpoints {
 	token := func() (hub.Token, error) { return hub.FindToken(getenv, getenv(TokenFile)) }
 	return &Endpoints{
-		Patience: 3 * time.Minute,
+		Patience: DefaultPatience,
 		Token:    token,
 		Git: func(ctx context.Context, r gitremote.Remote) (gitremote.Access, error) {
 			return gitremote.Open(ctx, r, gitremote.Options{

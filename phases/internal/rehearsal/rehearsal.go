@@ -70,7 +70,7 @@ type World struct {
 
 // Start stages a world. It stands until Close is called or the context ends.
 func Start(ctx context.Context, o Options) (w *World, err error) {
-	w = &World{o: o, clock: &endpoint.Hurried{}, Map: Map{Hosts: map[string]string{}, Git: map[string]string{}}}
+	w = &World{o: o, clock: &endpoint.Hurried{}, Map: Map{Hosts: map[string]string{}, Git: map[string]string{}, Patience: endpoint.DefaultPatience}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("cannot stage the rehearsal: %w", err), w.Close())

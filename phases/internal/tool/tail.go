@@ -49,3 +49,39 @@ func (t *tail) text(margin int) string {
 	}
 	return strings.ToValidUTF8(string(b), "\uFFFD")
 }
+
+// lines passes what is written to it on to a tail line by line, so that two streams do not run into one another within a
+// line.
+type lines struct {
+	to *tail
+
+	mu   sync.Mutex
+	part []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.part = append(l.part, p...)
+	if end := bytes.LastIndexByte(l.part, '\n') + 1; end > 0 {
+		_, _ = l.to.Write(l.part[:end]) // never fails
+		l.part = append(l.part[:0], l.part[end:]...)
+	}
+	if len(l.part) > keep {
+		l.pass()
+	}
+	return len(p), nil
+}
+
+// pass passes on what has no end of a line yet.
+func (l *lines) pass() {
+	_, _ = l.to.Write(l.part)
+	l.part = l.part[:0]
+}
+
+// flush ends the stream.
+func (l *lines) flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pass()
+}

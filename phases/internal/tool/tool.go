@@ -161,14 +161,18 @@ func Run(ctx context.Context, c Command) (Result, error) {
 	redact := NewRedactor(append(values(c.Env), c.Secrets...)...)
 	tail := &tail{}
 	cmd.Stdout, cmd.Stderr = tail, tail
-	if c.Stdout != nil {
-		cmd.Stdout = io.MultiWriter(c.Stdout, tail)
+	flush := func() {}
+	if c.Stdout != nil { // two pipes, in the place of one
+		out, errs := &lines{to: tail}, &lines{to: tail}
+		cmd.Stdout, cmd.Stderr = io.MultiWriter(c.Stdout, out), errs
+		flush = func() { out.flush(); errs.flush() }
 	}
 	group(cmd)
 	defer bind(cmd)()
 	begun := time.Now()
 	err = cmd.Run()
 	sweep(cmd)
+	flush()
 	r := Result{Tail: redact.Text(tail.text(redact.longest)), Took: time.Since(begun)}
 
 	var exit *exec.ExitError

@@ -193,3 +193,17 @@ func TestRun_NotAProgram(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestRun_Lines: a line of one stream is told as a whole, whatever the other one says in the meantime; the last may have no
+// end.
+func TestRun_Lines(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	r, err := Run(t.Context(), Command{
+		Argv: []string{"sh", "-c", "printf 'sum ... ' >&2; echo other; sleep 0.1; echo FAILED >&2; printf last; printf end >&2"}, Dir: t.TempDir(),
+		Env: Inherit("PATH"), Stdout: &out,
+	})
+	if err != nil || out.String() != "other\nlast" || !strings.HasPrefix(r.Tail, "other\nsum ... FAILED\n") || len(r.Tail) != len("other\nsum ... FAILED\nlastend") {
+		t.Errorf("%q, %q, %v", out.String(), r.Tail, err)
+	}
+}
