@@ -112,7 +112,7 @@ func (s unheld) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 // Run refuses while the version is held.
 func (s unheld) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 	if err := hold.Refuse(ctx, ws, s.main, s.version); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
 	}
 	return s.Step.Run(ctx, ws)
 }

@@ -42,7 +42,7 @@ var mutations = []struct{ rule, file, old, new string }{
 				continue
 			case alone && (!ready || len(running) > 0):`},
 	{"after an error nothing is started", "run.go", `i < end && !failed &&`, `i < end && (!failed || true) &&`},
-	{"a record must survive JSON", "run.go", `!bytes.Equal(again, b)`, `!bytes.Equal(again, b) && false`},
+	{"a record must survive JSON", "internal/exact/exact.go", `!bytes.Equal(again, b)`, `!bytes.Equal(again, b) && false`},
 	{"an artifact may change once only", "run.go", `if r.remade[k] {`, `if false {`},
 	{"probe comes before run", "step.go", `err == nil && rec.Receipt != nil {`, `err == nil && rec.Receipt != nil && false {`},
 	{"started is durable before the act", "step.go", "} else if err == nil {\n\t\tif err := r.append(r.record(i, Started)); err != nil {\n\t\t\treturn err\n\t\t}", "} else if err == nil {"},
@@ -58,7 +58,7 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"an unchanged gate writes nothing", "step.go", `if same(rec, r.st.last[rec.Step]) {`, `if false {`},
 	{"unwinding goes newest first", "step.go", `slices.Backward(r.acted())`, `slices.All(r.acted())`},
 	{"unwinding leaves what was adopted", "step.go", `receipt, ours := last.Receipt, !last.Adopted`, `receipt, ours := last.Receipt, true`},
-	{"unwinding in doubt goes by the marker", "step.go", `ours = receipt[Marker] == r.st.run`, `ours = receipt != nil`},
+	{"unwinding in doubt goes by the marker", "step.go", `err, ours = nil, receipt[Marker] == r.st.run`, `err, ours = nil, receipt != nil`},
 	{"unwinding stops at a permanent step", "step.go", `ours && !can {`, `ours && !can && false {`},
 
 	{"a step is done for its spec only", "state.go", `last.Spec == gate.Sum(sp) &&`, ``},
@@ -66,8 +66,11 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"records of another run are refused", "state.go", `r.Run != st.run ||`, ``},
 	{"the journal's plan matches its digest", "state.go", `gate.Sum(r.Planned.Env, r.Planned.Specs) != r.Plan`, `false`},
 	{"unwinding forgets the act", "state.go", `st.acted[r.Step] = r.Event != Undone && (`, `st.acted[r.Step] = (`},
-	{"taking back without saying so first", "step.go", `if err = r.append(r.record(i, Started)); err == nil {`, `{`},
-	{"a conflict keeps its gate closed", "step.go", `else if errors.Is(err, ErrConflict) && r.st.acted[id] {`, `else if false {`},
+	{"taking back without saying so first", "step.go", `if err = r.append(intent); err == nil {`, `_ = intent; {`},
+	{"a conflict keeps its gate closed", "step.go", `nothing := errors.Is(err, ErrConflict) &&`, `nothing := false &&`},
+	{"a conflict with what is ours counts as nothing", "step.go", ` && rec.Receipt[Marker] != r.st.run // of ours`, ` // of ours`},
+	{"what was not touched stands in doubt", "step.go", `nothing = errors.Is(err, ErrUntouched)`, `nothing = false`},
+	{"an unwinding that was cut off forgets whose it was", "step.go", `intent.Receipt = receipt`, `_ = receipt`},
 	{"stale evidence does not count", "gate.go", `e.Check == check && fresh(n)`, `e.Check == check`},
 	{"a gate covers all upstream artifacts", "gate.go", `p.upstream(i) {`, `p.upstream(i)[:1] {`},
 }

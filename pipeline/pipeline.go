@@ -94,7 +94,8 @@ type Step interface {
 // A Prober finds what an earlier Run made. Outward steps must be Probers.
 type Prober interface {
 	// Probe returns the receipt that Run would have given, nil where there is nothing yet, or an error wrapping
-	// [ErrConflict] where something else stands in the way.
+	// [ErrConflict] where something else stands in the way. A receipt beside that error says that what Run made is
+	// there all the same, though not as it was made.
 	Probe(ctx context.Context, ws *Workspace) (Receipt, error)
 }
 
@@ -178,4 +179,5 @@ var (
 	ErrDiffers   = errors.New("plan and journal differ")
 	ErrConflict  = errors.New("something else is there already")
 	ErrPermanent = errors.New("it cannot be taken back")
+	ErrUntouched = errors.New("nothing was changed") // of a Run: others have seen nothing of it, for certain
 )

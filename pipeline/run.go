@@ -1,11 +1,9 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/imrightguy/slipway/pipeline/files"
 	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/internal/exact"
 )
 
 // Options are what a run works with. Journal and Dirs are required.
@@ -119,14 +118,7 @@ func (r *runner) append(rec Record) error {
 		rec.Run = r.st.run
 	}
 	rec.Error = strings.ToValidUTF8(rec.Error, "\uFFFD")
-	var back Record
-	b, err := json.Marshal(rec)
-	if err == nil {
-		err = json.Unmarshal(b, &back)
-	}
-	if again, _ := json.Marshal(back); err == nil && !bytes.Equal(again, b) {
-		err = errors.New("it would not read back the same (is a text not valid UTF-8?)")
-	}
+	back, err := exact.Copy(rec)
 	if err == nil {
 		err = r.o.Journal.Append(rec)
 	}

@@ -122,7 +122,7 @@ func (r *runner) record(i int, e Event) Record {
 // settle turns a done record into a failed one where there was an error, and names the step in it.
 func settle(rec Record, err error) (Record, error) {
 	if err != nil {
-		rec.Event, rec.Error, rec.Artifacts, rec.Evidence = Failed, err.Error(), nil, nil
+		rec.Event, rec.Error, rec.Receipt, rec.Artifacts, rec.Evidence = Failed, err.Error(), nil, nil, nil
 		err = fmt.Errorf("%s: %w", rec.Step, err)
 	}
 	return rec, err
@@ -155,16 +155,20 @@ func (r *runner) alone(ctx context.Context, i int) error {
 		return err
 	}
 	rec := r.record(i, Done)
-	if rec.Receipt, err = r.p.steps[i].(Prober).Probe(ctx, ws); err == nil && rec.Receipt != nil {
+	rec.Receipt, err = r.p.steps[i].(Prober).Probe(ctx, ws)
+	nothing := errors.Is(err, ErrConflict) && rec.Receipt[Marker] != r.st.run // of ours is there
+	if err == nil && rec.Receipt != nil {
 		rec.Adopted = rec.Receipt[Marker] != r.st.run
-	} else if errors.Is(err, ErrConflict) && r.st.acted[id] { // ours is not there, so its gate is asked about what is
-		err = errors.Join(err, r.append(r.record(i, Undone)))
 	} else if err == nil {
 		if err := r.append(r.record(i, Started)); err != nil {
 			return err
 		}
 		rec.Receipt, err = r.p.steps[i].Run(ctx, ws)
 		rec.Adopted = rec.Receipt[Marker] != "" && rec.Receipt[Marker] != r.st.run
+		nothing = errors.Is(err, ErrUntouched)
+	}
+	if nothing && r.st.acted[id] { // its gate is asked about what is there by now
+		err = errors.Join(err, r.append(r.record(i, Undone)))
 	}
 	if err == nil {
 		rec.Evidence, err = gate.Settle(ws.spec.Checks, ws.evidence)
@@ -220,18 +224,18 @@ func (p *Plan) Unwind(ctx context.Context, o Options) error {
 		id, last := p.Specs[i].ID, r.st.last[p.Specs[i].ID]
 		ws := r.workspace(i)
 		receipt, ours := last.Receipt, !last.Adopted
-		if last.Event != Done {
-			if receipt, err = p.steps[i].(Prober).Probe(ctx, ws); errors.Is(err, ErrConflict) {
-				receipt, err = nil, nil // somebody else's: ours is not there
-			} else if err != nil {
+		if last.Event != Done && (last.Event != Started || last.Receipt == nil) { // else an unwinding was cut off here
+			if receipt, err = p.steps[i].(Prober).Probe(ctx, ws); err != nil && !errors.Is(err, ErrConflict) {
 				return fmt.Errorf("cannot find out whether %s has acted: %w", id, err)
 			}
-			ours = receipt[Marker] == r.st.run
+			err, ours = nil, receipt[Marker] == r.st.run
 		}
 		if undo, can := p.steps[i].(Undoer); ours && !can {
 			return fmt.Errorf("%s is permanent and done: %w; a corrective rollback goes on from there", id, ErrPermanent)
 		} else if ours {
-			if err = r.append(r.record(i, Started)); err == nil { // killed on the way, nobody knows whether it is there
+			intent := r.record(i, Started)
+			intent.Receipt = receipt // for whoever goes on where this is cut off
+			if err = r.append(intent); err == nil {
 				err = undo.Undo(ctx, ws, receipt)
 			}
 			if errors.Is(err, ErrConflict) {

@@ -164,7 +164,7 @@ func (sc *scene) conflict() error {
 		}
 	}
 	return fmt.Errorf("%w: somebody else has committed to the AUR repository since the gate, %s; look at it, then run again, until "+
-		"the gate asks about what is there now\n%s", pipeline.ErrConflict, history.Describe(sc.repo, sc.tip), shown)
+		"the gate asks about what is there now; it does not where another package was pushed behind it: raise pkgrel and slipway run --phase aur then\n%s", pipeline.ErrConflict, history.Describe(sc.repo, sc.tip), shown)
 }
 
 // Probe looks for the files, or for the commit of this run, in the repository as it is now.
@@ -194,7 +194,7 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 		err = published.Ask(ctx, e, ws, sc.info)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot publish %s: %w", s.Name, err)
+		return nil, fmt.Errorf("cannot publish %s: %w (%w)", s.Name, err, pipeline.ErrUntouched)
 	}
 	commit, err := history.Commit(sc.repo.Storer, sc.change)
 	if err != nil {

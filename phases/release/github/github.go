@@ -353,7 +353,8 @@ func draftID(ws *pipeline.Workspace) (int64, error) {
 	return strconv.ParseInt(id, 10, 64)
 }
 
-// ours finds the release that this run drafted, by its id. That it is gone, or somebody else's by now, is a conflict.
+// ours finds the release that this run drafted, by its id. That it is gone, or somebody else's by now, is a conflict; in the
+// second case the release is returned beside it.
 func (r *Release) ours(ctx context.Context, ws *pipeline.Workspace, w world) (hub.Release, error) {
 	id, err := draftID(ws)
 	if err != nil {
@@ -367,7 +368,7 @@ func (r *Release) ours(ctx context.Context, ws *pipeline.Workspace, w world) (hu
 		return hub.Release{}, &hub.ConflictError{What: "the draft of " + r.o.Tag + " that this run made is gone: slipway rollback takes back the rest, then run again", IDs: []int64{id}}
 	}
 	if !rel.Bears(w.marker) || rel.Tag != r.o.Tag {
-		return hub.Release{}, &hub.ConflictError{What: "the draft of " + r.o.Tag + " that this run made has lost its marker or its tag: whoever edited it can put them back; else delete it there, slipway rollback, and run again", IDs: []int64{id}}
+		return rel, &hub.ConflictError{What: "the draft of " + r.o.Tag + " that this run made has lost its marker or its tag: whoever edited it can put them back; else delete it there, slipway rollback, and run again", IDs: []int64{id}}
 	}
 	return rel, nil
 }

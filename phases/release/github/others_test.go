@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	twin "github.com/imrightguy/slipway/phases/internal/twins/github"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/pipelinetest"
 )
 
 // TestForeignersStopTheRun has something of somebody else's with the tag: the run stops with its id, and neither running
@@ -200,6 +202,47 @@ func TestUnwind(t *testing.T) {
 		}
 		s.ended()
 	})
+	// The power went after publishing, and then somebody edited the notes: that is in the way of the run, and it is public,
+	// so nothing that came before it is taken back.
+	for name, notes := range map[string]string{"edited": "a word more\n\n", "without our marker": ""} {
+		t.Run("a published release stays, in doubt and "+name, func(t *testing.T) {
+			s := newStage(t)
+			m := s.manager()
+			if err := m.run(); err != nil {
+				t.Fatal(err)
+			}
+			cut := new(pipelinetest.Memory)
+			for r := range m.journal.Records() {
+				if r.Step == PublishID && r.Event == pipeline.Done {
+					break
+				}
+				if err := cut.Append(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			m.journal = cut
+			rel := s.twin.History(owner, repo).Last().Releases[0]
+			if notes != "" {
+				notes += rel.Body
+			}
+			body, err := json.Marshal(map[string]string{"body": notes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.person("PATCH", "/releases/"+m.receipt(DraftID, "id"), string(body))
+			for range 2 {
+				if err := m.run(); !errors.Is(err, pipeline.ErrConflict) {
+					t.Errorf("a run: %v", err)
+				}
+				if err := m.unwind(); !errors.Is(err, pipeline.ErrPermanent) {
+					t.Errorf("unwinding: %v", err)
+				}
+			}
+			if now := s.twin.History(owner, repo).Last().Releases; len(now) != 1 || now[0].Draft || len(now[0].Assets) != len(rel.Assets) {
+				t.Errorf("what users had is gone: %+v", now)
+			}
+		})
+	}
 	t.Run("what is gone is undone", func(t *testing.T) {
 		s, m := stopped(t)
 		s.person("DELETE", "/releases/assets/"+m.receipt(AssetID+"SHA256SUMS", "id"), "")

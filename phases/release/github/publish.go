@@ -39,14 +39,17 @@ func (p *publish) publication(ws *pipeline.Workspace, w world) (hub.Publication,
 }
 
 // Probe finds the release published, as wanted and with every asset. Published otherwise it is a conflict, whoever did
-// it.
+// it, with a receipt: users have it, and what came before it is not to be taken back.
 func (p *publish) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 	w, err := p.world(ws)
 	if err != nil {
 		return nil, err
 	}
 	rel, err := p.ours(ctx, ws, w)
-	if err != nil || rel.Draft {
+	public := rel.ID != 0 && !rel.Draft
+	if err != nil && public { // whoever edited it, users have it
+		return p.receipt(ws, rel), err
+	} else if err != nil || !public {
 		return nil, err
 	}
 	want, err := p.publication(ws, w)
@@ -54,10 +57,10 @@ func (p *publish) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 		return nil, err
 	}
 	if err := p.complete(ctx, ws, w, rel, "is public, but"); err != nil {
-		return nil, err
+		return p.receipt(ws, rel), err
 	}
 	if !want.Matches(rel) {
-		return nil, &hub.ConflictError{What: "release " + p.o.Tag + " is public with another title, other notes or another kind", IDs: []int64{rel.ID}}
+		return p.receipt(ws, rel), &hub.ConflictError{What: "release " + p.o.Tag + " is public with another title, other notes or another kind", IDs: []int64{rel.ID}}
 	}
 	return p.receipt(ws, rel), nil
 }

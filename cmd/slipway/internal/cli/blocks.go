@@ -104,7 +104,7 @@ func (a *app) next(r *release, s *pipeline.Survey, blocks []ui.Block) (out []str
 			out = append(out, line)
 		}
 	}
-	if len(out) == 0 && !s.Steps[len(s.Steps)-1].Current { // a gate would pass now
+	if last := s.Steps[len(s.Steps)-1].Last; len(out) == 0 && last.Event != pipeline.Done { // a gate would pass now
 		out = append(out, a.goOn(r))
 	}
 	return out
