@@ -53,10 +53,9 @@ fixture: ## the CloudToLocalLLM repository with its history: make fixture DIR=D 
 	@$(GO) run ./phases/internal/fixture/make "$(DIR)" $(VARIANT)
 
 # The tests in parts, the longest first; as many run side by side as SIDES says, each with its share of the processors.
-# They wait for programs and for time to pass as well, so that three keep two processors busy.
 # Where the demo follows in CI, it tries out the daemon as it is packaged: the same tests are not run before that on the
 # bare program.
-SIDES ?= 3
+SIDES ?= 2
 SHARE := $(shell echo $$((($$(nproc 2>/dev/null || echo 2) + $(SIDES) - 1) / $(SIDES))))
 TRIALS := $(if $(CI),40,20)
 LATER := $(if $(and $(filter true,$(CI)),$(filter demo,$(MAKECMDGOALS))),/cmd/cloudtolocalllm-tray/internal/e2e$$,^$$)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/imrightguy/slipway/phases/rollback"
 	"github.com/imrightguy/slipway/pipeline"
 )
 
@@ -13,8 +14,10 @@ import (
 type Released struct {
 	Name string // of a plan beside a release's own, such as rollback-1; "" for the release's own
 	Run  string
-	Plan *pipeline.Plan             // the newest
-	Done map[string]pipeline.Record // by step: those whose newest record says done
+	Plan *pipeline.Plan // the newest
+	// Done is by step: those whose newest record says done, and outward ones that were done and failed since, as nobody has
+	// taken them back.
+	Done map[string]pipeline.Record
 	// Begun are outward steps that were begun, and nothing says how they ended.
 	Begun map[string]bool
 	// Failed are steps that failed last, with what failed.
@@ -23,15 +26,16 @@ type Released struct {
 	// those that have not begun.
 	Beside []*Released
 
-	first  time.Time            // of the first record
-	ended  time.Time            // of the record that says that the newest plan's last step is done; zero: it goes on
-	latest map[string]time.Time // by step: of the newest record
+	first  time.Time                  // of the first record
+	ended  time.Time                  // of the record that says that the newest plan's last step is done; zero: it goes on
+	latest map[string]pipeline.Record // by step: the newest one
 }
 
 // ReadReleased reads the journal of a release. Plan is nil where it is empty. Beside is what the journals of plans beside
 // it say, read likewise, with their names.
 func ReadReleased(j pipeline.Journal, beside ...*Released) (*Released, error) {
-	r := &Released{Done: map[string]pipeline.Record{}, Begun: map[string]bool{}, Failed: map[string]pipeline.Record{}, latest: map[string]time.Time{}}
+	r := &Released{Done: map[string]pipeline.Record{}, Begun: map[string]bool{}, Failed: map[string]pipeline.Record{}, latest: map[string]pipeline.Record{}}
+	ended := map[string]time.Time{} // what has ended stays so where a later look at it fails
 	for rec, err := range j.Records() {
 		if err != nil {
 			return nil, err
@@ -45,26 +49,34 @@ func ReadReleased(j pipeline.Journal, beside ...*Released) (*Released, error) {
 		if rec.Step == "" {
 			continue
 		}
-		r.latest[rec.Step] = rec.Time
+		if rec.Event != pipeline.Stated {
+			r.latest[rec.Step] = rec
+		}
 		switch rec.Event {
 		case pipeline.Done:
-			r.Done[rec.Step] = rec
+			r.Done[rec.Step], ended[rec.Step] = rec, rec.Time
 			delete(r.Begun, rec.Step)
 			delete(r.Failed, rec.Step)
 		case pipeline.Started:
 			r.Begun[rec.Step] = true
 			delete(r.Done, rec.Step)
+			delete(ended, rec.Step)
 			delete(r.Failed, rec.Step)
 		case pipeline.Failed:
 			r.Failed[rec.Step] = rec
+			r.undone(rec.Step)
+		case pipeline.Waiting:
+			delete(r.Failed, rec.Step)
+			r.undone(rec.Step)
 		case pipeline.Undone:
 			delete(r.Begun, rec.Step)
 			delete(r.Done, rec.Step)
 			delete(r.Failed, rec.Step)
+			delete(ended, rec.Step)
 		}
 	}
 	if r.Plan != nil && len(r.Plan.Specs) > 0 {
-		r.ended = r.Done[r.Plan.Specs[len(r.Plan.Specs)-1].ID].Time
+		r.ended = ended[r.Plan.Specs[len(r.Plan.Specs)-1].ID]
 	}
 	for _, b := range beside {
 		if b != nil && b.Plan != nil {
@@ -74,7 +86,18 @@ func ReadReleased(j pipeline.Journal, beside ...*Released) (*Released, error) {
 	return r, nil
 }
 
-// Over reports whether the last step of a journal's plan is done.
+// undone forgets that a step was done, unless others may see what it did.
+func (r *Released) undone(step string) {
+	if r.Plan == nil || !slices.ContainsFunc(r.Plan.Specs, func(sp pipeline.Spec) bool { return sp.ID == step && sp.Effect.Outward() }) {
+		delete(r.Done, step)
+	}
+}
+
+// Spec is the digest of the step that the newest record speaks of, done or not; "" where there is none. An amended plan
+// has to hold the same one where the step has acted.
+func (r *Released) Spec(step string) string { return r.latest[step].Spec }
+
+// Over reports whether the last step of a journal's plan was done; a proof that fails later does not begin it again.
 func (r *Released) Over() bool { return !r.ended.IsZero() }
 
 // Bounds are when the journal began, and when the last step of its plan was done; zero while it goes on.
@@ -95,7 +118,8 @@ func (r *Released) Acted(step string) bool {
 // Permanent names the newest step that cannot be taken back and is done; sure is false where it was begun and nobody
 // knows how it ended. It is "" where there is none, so that all of the release can be unwound. What republications and
 // rollbacks have published or only begun to counts as done, whatever the release's own journal has seen: they are carried
-// on, and unwinding would take a withdrawn release for one that was never published. A hold publishes nothing.
+// on, and unwinding would take a withdrawn release for one that was never published. A hold publishes nothing, nor does that
+// of a rollback which is over, as in [Back.Acted].
 func (r *Released) Permanent() (step string, sure bool) {
 	step, sure = r.permanent()
 	for _, b := range r.Beside {
@@ -111,7 +135,7 @@ func (r *Released) permanent() (step string, sure bool) {
 		return "", false
 	}
 	for _, sp := range r.Plan.Specs {
-		if sp.Effect != pipeline.Permanent {
+		if sp.Effect != pipeline.Permanent || sp.ID == rollback.HoldID && r.Over() {
 			continue
 		}
 		if _, done := r.Done[sp.ID]; done {
@@ -163,7 +187,7 @@ func (r *Released) lastPushed(kinds ...string) (out []Pushed) {
 			if !ok || !j.Acted(sp.ID) {
 				continue
 			}
-			at := j.latest[sp.ID]
+			at := j.latest[sp.ID].Time
 			p := Pushed{Package: name, By: j.Name, Version: j.receipt(sp.ID, "version"), Commit: j.receipt(sp.ID, "commit")}
 			i := slices.IndexFunc(out, func(q Pushed) bool { return q.Package == name })
 			switch {

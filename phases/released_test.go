@@ -122,12 +122,46 @@ func TestReleased_Permanent(t *testing.T) {
 		"a rollback has begun":    {unsure(), []*Released{x.journal("rollback-1", steps, does{step: rollback.WithdrawID, event: pipeline.Started})}, rollback.WithdrawID, true},
 		"it was withdrawn":        {unsure(), []*Released{x.journal("rollback-1", steps, does{step: rollback.WithdrawID})}, rollback.WithdrawID, true},
 		"it is held":              {x.journal("", []string{"release/publish"}), []*Released{x.journal("hold-1", []string{"gate/hold", "hold/change"}, does{step: "hold/change"})}, "", false},
+		"a hold alone":            {unsure(), []*Released{x.journal("rollback-1", steps[:2:2], does{step: rollback.GateID}), x.journal("rollback-2", []string{rollback.StandingID, rollback.HoldID}, does{step: rollback.HoldID})}, "release/publish", false},
+		"a hold came first":       {unsure(), []*Released{x.journal("rollback-1", []string{rollback.HoldID, rollback.StandingID, rollback.GateID, rollback.WithdrawID}, does{step: rollback.HoldID})}, rollback.HoldID, true},
 		"it was published again":  {x.journal("", []string{"release/publish"}, does{step: "release/publish"}), []*Released{x.journal("aur-1", []string{"aur/push/a"}, does{step: "aur/push/a"})}, "aur/push/a", true},
 		"only to be published":    {x.journal("", []string{"release/publish"}, does{step: "release/publish"}), []*Released{x.journal("aur-1", []string{"aur/push/a"})}, "release/publish", true},
 		"undone, so it is not so": {x.journal("", []string{"release/publish"}, does{step: "release/publish", event: pipeline.Started}, does{step: "release/publish", event: pipeline.Undone}), nil, "", false},
 	} {
 		if step, sure := x.with(c.main, c.beside...).Permanent(); step != c.step || sure != c.sure {
 			t.Errorf("%s: %q %v, want %q %v", name, step, sure, c.step, c.sure)
+		}
+	}
+}
+
+// TestReleased_Done: a look or a gate that fails once more is not done, what others may see still is; and what has ended
+// does not go on for that. The newest record says which step it was, however it ended.
+func TestReleased_Done(t *testing.T) {
+	x := &tale{t: t}
+	steps := []string{rollback.StandingID, rollback.GateID, rollback.WithdrawID, rollback.ProofID}
+	var events []does
+	for _, id := range steps {
+		events = append(events, does{step: id})
+	}
+	for _, e := range []pipeline.Event{pipeline.Failed, pipeline.Waiting} {
+		r := x.journal("rollback-1", steps, append(slices.Clone(events), does{step: rollback.GateID, event: e}, does{step: rollback.WithdrawID, event: e}, does{step: rollback.ProofID, event: e})...)
+		_, gate := r.Done[rollback.GateID]
+		_, proof := r.Done[rollback.ProofID]
+		if _, look := r.Done[rollback.StandingID]; gate || proof || !look || !r.Acted(rollback.WithdrawID) || !r.Over() {
+			t.Errorf("%s: %v, over %v", e, r.Done, r.Over())
+		}
+	}
+	m := &pipelinetest.Memory{}
+	p := &pipeline.Plan{Specs: []pipeline.Spec{{ID: rollback.WithdrawID, Effect: pipeline.Permanent}}}
+	for _, rec := range []pipeline.Record{{Event: pipeline.Begin, Planned: p}, {Event: pipeline.Started, Spec: "a"}, {Event: pipeline.Failed, Spec: "b"}} {
+		if rec.Step = ""; rec.Planned == nil {
+			rec.Step = rollback.WithdrawID
+		}
+		if err := m.Append(rec); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := ReadReleased(m); err != nil || r.Spec(rollback.WithdrawID) != rec.Spec {
+			t.Errorf("%s: %q, %v", rec.Event, r.Spec(rollback.WithdrawID), err)
 		}
 	}
 }

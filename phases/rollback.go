@@ -40,6 +40,16 @@ type RollbackOptions struct {
 	// Tag and Payload are To's tag, and the version with the build number that its files carry, where they are known: a
 	// rollback that has begun goes on with them, whatever tags this machine has.
 	Tag, Payload string
+	// None: no older version was known when the rollback began, and none is looked for.
+	None bool
+}
+
+// findOlder is what can be done where no older version is known.
+func (o RollbackOptions) findOlder() string {
+	if o.None {
+		return "it was begun so; name one with --to"
+	}
+	return "git fetch --tags, or name one with --to"
 }
 
 // Rollback is the rollback of a published version, planned.
@@ -63,9 +73,13 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	}
 	env := released.Plan.Env
 	out := &Rollback{Env: env}
-	older, tag, err := olderThan(c, r, env.Version, o.To)
-	if err != nil {
-		return nil, err
+	var older *Version
+	var tag string
+	var err error
+	if !o.None {
+		if older, tag, err = olderThan(c, r, env.Version, o.To); err != nil {
+			return nil, err
+		}
 	}
 	if o.Tag != "" && older != nil {
 		tag = o.Tag
@@ -73,11 +87,7 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	if older != nil {
 		out.To, out.Page = older.Release(), c.Release.GitHub.Page()+"/releases/tag/"+(&url.URL{Path: tag}).EscapedPath()
 	}
-	form, err := repo.ParseTagForm(c.Release.Git.TagForm())
-	if err != nil {
-		return nil, err
-	}
-	l := levels{c: c, released: released, asked: o.Levels}
+	l := levels{c: c, released: released, asked: o.Levels, findOlder: o.findOlder()}
 	if err := l.take(o, out.To); err != nil {
 		return nil, err
 	}
@@ -86,7 +96,7 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 		return nil, err
 	}
 	if l.on[rollback.GitHub] && facts.Latest && older == nil {
-		l.leftOut = append(l.leftOut, "latest: no older version is known here, so none becomes the latest release: git fetch --tags, or name one with --to")
+		l.leftOut = append(l.leftOut, "latest: no older version is known here, so none becomes the latest release: "+l.findOlder)
 	}
 	o.Reason, o.Tag = cmp.Or(strings.TrimSpace(o.Reason), reason(env.Version, out.To)), tag
 	var fix correctionOptions
@@ -99,15 +109,11 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 		o.Payload = payload.String()
 		fix.Payload = o.Payload
 	}
-	ro := rollback.Options{
-		Version: env.Version, Older: out.To, OlderTag: tag, Facts: facts,
-		Owner: c.Release.GitHub.Owner, Repo: c.Release.GitHub.Repo, BaseURL: c.Release.GitHub.BaseURL, Page: strings.TrimPrefix(c.Release.GitHub.Page(), "https://"), Form: form, Branch: c.mainline(r.Root(), env),
-		GitHub: l.on[rollback.GitHub], Git: l.on[rollback.Git], Hold: l.on[rollback.Hold], Delete: o.Delete, DeleteTag: o.DeleteTag,
-		Reason: o.Reason, Approval: approval, Asked: o.params(),
-		Gate: func(checks []string) (gate.Gate, error) {
-			return assemble(planned(c.Gates.Rollback, checks), rollback.Name, rollback.GateTitle, nil)(checks)
-		},
+	ro, err := l.options(r, o, facts, out.To)
+	if err != nil {
+		return nil, err
 	}
+	ro.Approval = approval
 	if l.on[rollback.AUR] {
 		level, err := aurCorrection(ctx, fix)
 		if err != nil {
@@ -137,6 +143,22 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 		out.Asked.Reason = ""
 	}
 	return out, nil
+}
+
+// options are what the phase is made of, but for what the AUR adds. The older version's tag is that of o.
+func (l *levels) options(r *Repository, o RollbackOptions, facts rollback.Facts, older string) (rollback.Options, error) {
+	c, env := l.c, l.released.Plan.Env
+	form, err := repo.ParseTagForm(c.Release.Git.TagForm())
+	hub := c.Release.GitHub
+	return rollback.Options{
+		Version: env.Version, Older: older, OlderTag: o.Tag, Facts: facts,
+		Owner: hub.Owner, Repo: hub.Repo, BaseURL: hub.BaseURL, Page: strings.TrimPrefix(hub.Page(), "https://"), Form: form, Branch: c.mainline(r.Root(), env),
+		GitHub: l.on[rollback.GitHub], Git: l.on[rollback.Git], Hold: l.on[rollback.Hold], Delete: o.Delete, DeleteTag: o.DeleteTag,
+		Reason: o.Reason, Asked: o.params(),
+		Gate: func(checks []string) (gate.Gate, error) {
+			return assemble(planned(c.Gates.Rollback, checks), rollback.Name, rollback.GateTitle, nil)(checks)
+		},
+	}, err
 }
 
 // stillNeeded says of a rollback that leaves the AUR out which packages there go on downloading from the release. Those that
@@ -239,7 +261,7 @@ func RollbackAsked(p *pipeline.Plan) (o RollbackOptions, ok bool) {
 	params := p.Specs[i].Params
 	o = RollbackOptions{
 		To: params["to"], Epoch: params[askedEpoch] != "", Delete: params[askedDelete] != "", DeleteTag: params[askedDeleteTag] != "", Reason: params[askedReason],
-		Tag: params[askedTag], Payload: params[askedPayload],
+		Tag: params[askedTag], Payload: params[askedPayload], None: params["to"] == "",
 	}
 	if text := params[askedLevels]; text != "" {
 		o.Levels = strings.Split(text, ",")
@@ -286,6 +308,8 @@ type levels struct {
 	asked    []string
 	on       map[string]bool
 	leftOut  []string
+	// findOlder is what can be done where no older version is known.
+	findOlder string
 }
 
 func (l *levels) out(level, why string) {
@@ -296,7 +320,7 @@ func (l *levels) out(level, why string) {
 // take takes the levels that options ask for, and refuses options that do not fit them.
 func (l *levels) take(o RollbackOptions, older string) error {
 	if older == "" && len(o.Levels) == 0 && len(l.released.pushed()) > 0 {
-		return errors.New("no older version is known here, and without one the AUR's users stay on the bad one: git fetch --tags, or name one with --to; --level github,git,hold leaves the AUR as it is")
+		return errors.New("no older version is known here, and without one the AUR's users stay on the bad one: " + l.findOlder + "; --level github,git,hold leaves the AUR as it is")
 	}
 	if err := l.choose(older); err != nil {
 		return err
@@ -358,7 +382,7 @@ func (l *levels) aur(older string) string {
 	case len(l.released.pushed()) == 0:
 		return "the release never reached the AUR"
 	case older == "":
-		return "no older version is known here to give users: git fetch --tags, or name one with --to"
+		return "no older version is known here to give users: " + l.findOlder
 	}
 	return ""
 }

@@ -1,6 +1,7 @@
 package phases
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -46,8 +47,9 @@ type aurLevel struct {
 }
 
 // instead is what can be done where the AUR cannot be brought back to the older version.
-const instead = "instead: roll back to another version with --to, leave the AUR as it is with --level github,git,hold (the release stays public then, " +
-	"with a notice, since the AUR's package downloads from it), or release the good state as the next version"
+const instead = "instead: roll back to another version with --to, " + leaveAUR + ", or release the good state as the next version"
+
+const leaveAUR = "leave the AUR as it is with --level github,git,hold (the release stays public then, with a notice, since the AUR's package downloads from it)"
 
 // aurCorrection plans the AUR's level: each package that the release has published gets the older payload under a higher
 // version.
@@ -62,10 +64,13 @@ func aurCorrection(ctx context.Context, o correctionOptions) (aurLevel, error) {
 	}
 	r := remake{c: o.Config, repo: o.Repository, env: &o.Env}
 	r.o = aur.Options{RepoDir: o.Repository.Root(), Author: o.Config.Version.Author, Judge: true, Phase: rollback.Name}
-	for _, name := range o.Released.pushed() {
+	for _, p := range o.Released.Pushed() {
+		name := p.Package
 		of, known := made[name]
 		if _, published := o.Config.AUR[name]; !known || !published {
-			return aurLevel{}, fmt.Errorf("the release has published %s in the AUR, and release.yaml does not know it any more: take it in again, with format aur and under aur:; %s", name, instead)
+			// The configuration is that of the release's own commit: editing release.yaml changes nothing.
+			return aurLevel{}, fmt.Errorf("%s came into the AUR with %s, and the release.yaml that the release was made with does not know it: "+
+				"correct it by hand in the AUR and %s, or release the good state as the next version", name, cmp.Or(p.By, "the release"), leaveAUR)
 		}
 		if err := r.correct(ctx, of, payload, o.Epoch); err != nil {
 			return aurLevel{}, fmt.Errorf("%s: %w", name, err)

@@ -420,7 +420,7 @@ func TestCorrection_Published(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	s.config.AUR = nil
-	if _, _, err := s.correct(bad, "1.0.0", false, false); err == nil || !strings.Contains(err.Error(), "does not know it any more") {
+	if _, _, err := s.correct(bad, "1.0.0", false, false); err == nil || !strings.Contains(err.Error(), "demo-bin came into the AUR with the release, and the release.yaml that") {
 		t.Errorf("got %v", err)
 	}
 }

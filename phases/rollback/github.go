@@ -58,13 +58,14 @@ func (s withdraw) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 	return r, nil
 }
 
-// says tells that a public release says on its page that it is withdrawn, and that nothing more is to be done to it: by a
-// run's marker, or in the words of another rollback to the same version, where it may or has to stay public.
+// says tells that a public release says on its page that it is withdrawn, and that nothing more is to be done to it: the
+// words are this run's, or those of another rollback to the same version where it may or has to stay public. A marker
+// alone says nothing to people: a draft that somebody publishes again has one.
 func (o *Options) says(rel hub.Release, run string) bool {
 	plain := *o
 	plain.Reason = ""
-	words := (rel.Prerelease || rel.Immutable) && strings.Contains(strings.ReplaceAll(rel.Body, "\r\n", "\n"), plain.notice())
-	return rel.Bears(hub.Marker(run)) || words && (rel.Immutable || len(o.Keeps) > 0)
+	noticed := strings.Contains(strings.ReplaceAll(rel.Body, "\r\n", "\n"), plain.notice())
+	return noticed && (rel.Bears(hub.Marker(run)) || rel.Immutable || rel.Prerelease && len(o.Keeps) > 0)
 }
 
 // Run makes it a draft again, or says on its page what became of it.

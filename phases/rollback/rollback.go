@@ -17,8 +17,9 @@
 // Steps of the AUR's level come before the gate and right behind it ([Options].Before, First and Moved). Each step that
 // cannot be taken back comes after the one before it. Users are moved first, the record is put right afterwards.
 //
-// A release whose files an AUR package still installs is never taken from the public: its users would get an error in
-// the place of a program. It becomes a prerelease with a notice then ([Options].Keeps).
+// A release whose files an AUR package still installs is not taken from the public: its users would get an error in the
+// place of a program. It becomes a prerelease with a notice then ([Options].Keeps). The AUR is looked at before that; what
+// somebody pushes there between the look and the withdrawal, or later, is not seen.
 package rollback
 
 import (

@@ -117,7 +117,9 @@ func TestSays(t *testing.T) {
 		keep bool
 		want bool
 	}{
-		{"ours", hub.Release{Body: hub.Marker("mine")}, false, true},
+		{"ours", hub.Release{Body: o.notice() + "\n\n" + hub.Marker("mine") + "\n\nnotes"}, false, true},
+		{"our draft, published again", hub.Release{Body: "notes\n" + hub.Marker("mine")}, false, false},
+		{"our draft, published again while the AUR needs it", hub.Release{Body: "notes\n" + hub.Marker("mine"), Prerelease: true}, true, false},
 		{"another rollback's, and it can be a draft", hub.Release{Body: body, Prerelease: true}, false, false},
 		{"another rollback's, of an immutable one", hub.Release{Body: body, Immutable: true}, false, true},
 		{"another rollback's, for the AUR", hub.Release{Body: strings.ReplaceAll(body, "\n", "\r\n"), Prerelease: true}, true, true},

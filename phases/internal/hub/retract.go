@@ -39,7 +39,8 @@ func (c *Client) Demote(ctx context.Context, id int64, notice, marker string) (R
 	err := c.settle(ctx, func() (bool, error) {
 		r, err := c.Release(ctx, id)
 		now = r
-		return r.Draft || hasLine(r.Body, marker), err
+		said := strings.Contains(strings.ReplaceAll(r.Body, "\r\n", "\n"), notice) // the marker alone says that it was a draft
+		return r.Draft || hasLine(r.Body, marker) && said, err
 	}, func() error {
 		body, yes := retracted(now.Body, notice, marker), true
 		q := releaseRequest{Body: &body, Prerelease: &yes, MakeLatest: "false"}

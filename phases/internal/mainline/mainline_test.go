@@ -214,6 +214,12 @@ func TestCommit_InTheWay(t *testing.T) {
 	if err := put(map[string]File{"a.txt/b": {Content: []byte("x")}}); !errors.Is(err, pipeline.ErrConflict) || !strings.Contains(err.Error(), "a.txt is there and no folder, so that b cannot lie in it") {
 		t.Errorf("got %v", err)
 	}
+	for range 20 {
+		several := map[string]File{"VERSION/a": {Content: []byte("x")}, "a.txt/d": {Content: []byte("x")}, "VERSION/c": {Content: []byte("x")}, "a.txt/b": {Content: []byte("x")}}
+		if err := put(several); err == nil || !strings.Contains(err.Error(), "VERSION is there and no folder, so that a cannot") {
+			t.Fatalf("another one is named: %v", err)
+		}
+	}
 	if gitIn(t, r.bare, "rev-parse", "main") != r.branch.Base {
 		t.Error("the branch has moved")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -235,7 +236,8 @@ func (s *Store) replant(tree plumbing.Hash, files map[string]File) (plumbing.Has
 		return plumbing.ZeroHash, err
 	}
 	below := map[string]map[string]File{}
-	for path, f := range files {
+	for _, path := range slices.Sorted(maps.Keys(files)) { // in order: the same file is named each time
+		f := files[path]
 		name, rest, deeper := strings.Cut(path, "/")
 		if name == "" || name == "." || name == ".." || strings.EqualFold(name, ".git") {
 			return plumbing.ZeroHash, fmt.Errorf("cannot write %q: git allows no such name", path)
@@ -252,11 +254,12 @@ func (s *Store) replant(tree plumbing.Hash, files map[string]File) (plumbing.Has
 			entries[name] = object.TreeEntry{Name: name, Mode: f.Mode, Hash: f.ID}
 		}
 	}
-	for name, inside := range below {
+	for _, name := range slices.Sorted(maps.Keys(below)) {
+		inside := below[name]
 		e, there := entries[name]
 		if there && e.Mode != filemode.Dir {
-			for file, f := range inside {
-				if !f.ID.IsZero() {
+			for _, file := range slices.Sorted(maps.Keys(inside)) {
+				if !inside[file].ID.IsZero() {
 					return plumbing.ZeroHash, fmt.Errorf("%w: %s is there and no folder, so that %s cannot lie in it: put it out of the way, or make a folder of it", pipeline.ErrConflict, name, file)
 				}
 			}

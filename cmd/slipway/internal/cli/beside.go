@@ -212,9 +212,10 @@ func (a *app) besides(ctx context.Context, main *release, kind string, n int, en
 	return r, nil
 }
 
-// over reports whether a journal's last step is done.
-func (r *release) over() (bool, error) {
-	rel, err := phases.ReadReleased(journal.Read(r.dir))
+// over reports whether the last step was done, by the journal of the named plan beside a release, or by its own.
+func (r *release) over(name string) (bool, error) {
+	dir, _ := r.at(name)
+	rel, err := phases.ReadReleased(journal.Read(dir))
 	return err == nil && rel.Over(), err
 }
 

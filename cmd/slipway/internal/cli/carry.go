@@ -127,8 +127,14 @@ func (a *app) save(ctx context.Context, file, version string) (err error) {
 	}
 	defer func() { err = errors.Join(err, locks.Close()) }()
 	var beside []state.Source
+	var saved []string
 	for _, name := range names {
 		dir, dirs := r.at(name)
+		var b release
+		if err := b.read(journal.Read(dir)); err == nil && b.old == nil { // not begun: there is nothing to save
+			continue
+		}
+		saved = append(saved, name)
 		beside = append(beside, state.Source{Name: name, Dir: dir, Dirs: dirs})
 	}
 	path := a.path(file)
@@ -146,7 +152,7 @@ func (a *app) save(ctx context.Context, file, version string) (err error) {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return a.ui.Show(carried{
-		File: file, Version: plan.Env.Version, Files: n, Size: info.Size(), Beside: names,
+		File: file, Version: plan.Env.Version, Files: n, Size: info.Size(), Beside: saved,
 		next: "elsewhere, in a clone that has commit " + ui.Short(plan.Env.Commit) + ": slipway state load FILE",
 	})
 }

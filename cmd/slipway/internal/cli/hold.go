@@ -101,7 +101,7 @@ func (a *app) holdAsked(main *release, n int) (begun, lift bool, reason string, 
 		return false, false, "", false, err
 	}
 	lift, reason, begun = phases.HoldAsked(old.old)
-	over, err = old.over()
+	over, err = old.over("")
 	return begun, lift, reason, over, err
 }
 

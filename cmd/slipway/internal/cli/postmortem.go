@@ -36,7 +36,9 @@ func (a *app) writePostmortem(ctx context.Context, main, r *release, planned *ph
 		Project: main.config.Project, Bad: filepath.Base(main.dir), Good: planned.To, Reason: asked.Reason, Lead: main.config.About.Lead,
 		Published: released.Published(), Levels: postmortemLevels(survey, planned), Notices: notices(released, back, planned),
 	}
-	p.Began, p.Ended = bounds(r)
+	if p.Began, p.Ended = back.Bounds(); !atEnd(survey) { // what failed once more is not over
+		p.Ended = time.Time{}
+	}
 	for _, of := range []*release{main, r} {
 		events, approvals, err := a.told(of)
 		if err != nil {
@@ -73,29 +75,6 @@ func trackerGates(s *pipeline.Survey) (out []templates.TrackerGate) {
 		}
 	}
 	return out
-}
-
-// bounds are when a journal began, and when its last step was done; zero while it goes on.
-func bounds(r *release) (began, ended time.Time) {
-	var last string
-	for rec, err := range journal.Read(r.dir).Records() {
-		if err != nil {
-			break
-		}
-		if rec.Planned != nil {
-			last, ended = "", time.Time{}
-			if n := len(rec.Planned.Specs); n > 0 {
-				last = rec.Planned.Specs[n-1].ID
-			}
-		}
-		if began.IsZero() {
-			began = rec.Time
-		}
-		if rec.Event == pipeline.Done && rec.Step == last {
-			ended = rec.Time
-		}
-	}
-	return began, ended
 }
 
 // told are the events of a journal that others have noticed, and what people signed.
@@ -157,19 +136,6 @@ func signedBy(r *release, rec pipeline.Record) (x templates.PostmortemApproval, 
 	return x, true
 }
 
-// levelOf is the level that an outward step of a rollback belongs to.
-func levelOf(id string) string {
-	switch _, name, _ := strings.Cut(id, "/"); {
-	case name == "withdraw" || name == "latest" || name == "delete":
-		return "github"
-	case name == "revert" || name == "tag":
-		return "git"
-	case name == "hold":
-		return "hold"
-	}
-	return "aur"
-}
-
 // postmortemLevels say how far each planned level has come.
 func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templates.PostmortemLevel) {
 	outcomes := map[string]string{
@@ -186,7 +152,7 @@ func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templ
 		var done []string
 		all := true
 		for _, st := range s.Steps {
-			if !st.Spec.Effect.Outward() || levelOf(st.Spec.ID) != level {
+			if !st.Spec.Effect.Outward() || phases.RollbackLevelOf(st.Spec.ID) != level {
 				continue
 			}
 			switch {
@@ -220,9 +186,11 @@ func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templ
 
 // becameOf is what has become of a release on GitHub, as its receipt says.
 func becameOf(s *pipeline.Survey, planned *phases.Rollback) string {
-	text := "nobody is offered it"
+	text, latest := "nobody is offered it", ""
 	for _, st := range s.Steps {
 		switch state := st.Last.Receipt["state"]; {
+		case st.Spec.ID == "rollback/latest": // it may be a newer one, or another product's, which was left alone
+			latest = st.Last.Receipt["latest"]
 		case st.Spec.ID != "rollback/withdraw" && st.Spec.ID != "rollback/delete":
 		case state == "gone":
 			text = "it is gone, with its files"
@@ -232,8 +200,8 @@ func becameOf(s *pipeline.Survey, planned *phases.Rollback) string {
 			}
 		}
 	}
-	if planned.Latest {
-		text += "; the latest release is " + planned.To
+	if latest != "" {
+		text += "; the latest release is " + latest
 	}
 	return text
 }
@@ -281,7 +249,7 @@ func notices(released, back *phases.Released, planned *phases.Rollback) (out []t
 			}
 			if planned.To != "" {
 				n.File, n.URL = strings.ReplaceAll(file, bad, planned.To), planned.Page
-				if _, there := seen[n.File]; len(seen) > 0 && !there {
+				if _, there := seen[n.File]; !there {
 					n.Format, n.Version = map[string]string{"deb": "Debian and Ubuntu", "appimage": "AppImages", "tarball": "Tarballs"}[n.Format], planned.To
 				}
 			}

@@ -18,7 +18,6 @@ import (
 // recovery is how the rollbacks of a release stand, by their journals, and the newest one as a plan.
 type recovery struct {
 	ui.Recovery
-	acted  bool             // people may notice it
 	r      *release         // nil where it cannot be planned any more
 	survey *pipeline.Survey // likewise
 }
@@ -50,7 +49,7 @@ func recoveryOf(released *phases.Released, now time.Time) *recovery {
 		return nil
 	}
 	newest := backs[len(backs)-1]
-	out := &recovery{acted: released.RolledBack() != nil, Recovery: ui.Recovery{
+	out := &recovery{Recovery: ui.Recovery{
 		Name: newest.Name, To: newest.To, Reason: newest.Reason, Began: newest.Began, Ended: newest.Ended, State: stateOf(newest),
 		Horizon: templates.Horizon(now.Sub(newest.Began)),
 		Clock:   []string{"0-1 hour: decision", "1-4 hours: execution", "4-24 hours: users are told", "1-7 days: causes and a fix"},

@@ -56,7 +56,7 @@ func (a *app) republish(ctx context.Context, f runFlags) (bool, error) {
 	n := 1
 	if len(numbers) > 0 {
 		n = numbers[len(numbers)-1]
-		if over, err := a.isOver(main, n); err != nil {
+		if over, err := main.over(fmt.Sprintf("%s-%d", phases.AUR, n)); err != nil {
 			return true, err
 		} else if over {
 			n++
@@ -122,11 +122,6 @@ func (a *app) published(version string) (*release, *phases.Released, error) {
 // ofRepublication is what the journal of the n-th republication says.
 func ofRepublication(main *release, n int) (*phases.Released, error) {
 	return phases.ReadReleased(journal.Read(filepath.Join(main.dir, fmt.Sprintf("%s-%d", phases.AUR, n))))
-}
-
-func (a *app) isOver(main *release, n int) (bool, error) {
-	r, err := ofRepublication(main, n)
-	return err == nil && r.Over(), err
 }
 
 // republication plans the n-th republication with release.yaml as it is now, and names its packages. One that has begun
@@ -201,7 +196,7 @@ func (a *app) republishing(ctx context.Context, version string) (*release, error
 		return nil, err
 	}
 	n := slices.Max(numbers)
-	if over, err := a.isOver(main, n); over || err != nil {
+	if over, err := main.over(fmt.Sprintf("%s-%d", phases.AUR, n)); over || err != nil {
 		return nil, err
 	}
 	r, _, err := a.republication(ctx, main, released, n, false)

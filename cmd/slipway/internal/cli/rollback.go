@@ -302,7 +302,7 @@ func (a *app) correct(ctx context.Context, main *release, released *phases.Relea
 			return err
 		}
 		if f.amend = amendable(r.plan, done); f.amend {
-			a.ui.Warn("the release has gone on since %s was begun, so its plan is made anew", filepath.Base(r.dir))
+			a.ui.Warn("the plan of %s is another one by now, so it is made anew", filepath.Base(r.dir))
 		}
 	}
 	if f.dryRun {
@@ -332,11 +332,13 @@ func (a *app) correct(ctx context.Context, main *release, released *phases.Relea
 	return a.waysOut(err, filepath.Base(main.dir), f.asked, r, planned)
 }
 
-// isOverIn reports whether the last step of a plan is done.
+// isOverIn reports whether the last step of a plan is done and holds by now, unlike over, which asks the journal alone.
 func (a *app) isOverIn(r *release) (bool, error) {
 	s, err := a.survey(r)
-	return err == nil && len(s.Steps) > 0 && s.Steps[len(s.Steps)-1].Current, err
+	return err == nil && atEnd(s), err
 }
+
+func atEnd(s *pipeline.Survey) bool { return len(s.Steps) > 0 && s.Steps[len(s.Steps)-1].Current }
 
 // correction plans a rollback: the newest one that there is, or the next where that is over and this is another.
 func (a *app) correction(ctx context.Context, main *release, released *phases.Released, f rollbackFlags) (*release, *phases.Rollback, error) {
@@ -358,7 +360,7 @@ func (a *app) correction(ctx context.Context, main *release, released *phases.Re
 		return nil, nil, err
 	}
 	if r.old != nil && r.old.Digest != r.plan.Digest {
-		over, err := r.over()
+		over, err := r.over("")
 		if err != nil {
 			return nil, nil, err
 		}

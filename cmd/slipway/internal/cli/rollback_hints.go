@@ -71,10 +71,11 @@ func (a *app) waysOut(err error, version string, asked bool, r *release, planned
 		add("with the options as they are now: %s", a.command(rollbackWords(version, o, "--amend")...))
 	case gated && (stopped.State.Waits() || acted("")):
 		return err
-	case gated && (o.Delete || o.DeleteTag):
-		o.Delete, o.DeleteTag = false, false
-		add("without deleting anything: %s", a.command(rollbackWords(version, o, "--amend")...))
 	case gated:
+		if kept := o; o.Delete || o.DeleteTag {
+			kept.Delete, kept.DeleteTag = false, false
+			add("without deleting anything: %s", a.command(rollbackWords(version, kept, "--amend")...))
+		}
 		add("or with other options, such as another version or fewer levels: %s", a.command(rollbackWords(version, o, "--amend")...))
 	case errors.Is(err, pipeline.ErrConflict):
 		level := phases.RollbackLevelOf(firstWord(err))
@@ -103,7 +104,7 @@ func amendable(p *pipeline.Plan, done *phases.Released) bool {
 	}
 	for _, was := range done.Plan.Specs {
 		i := slices.IndexFunc(p.Specs, func(sp pipeline.Spec) bool { return sp.ID == was.ID })
-		if was.Effect.Outward() && done.Acted(was.ID) && (i < 0 || gate.Sum(p.Specs[i]) != done.Done[was.ID].Spec) {
+		if was.Effect.Outward() && done.Acted(was.ID) && (i < 0 || gate.Sum(p.Specs[i]) != done.Spec(was.ID)) {
 			return false
 		}
 	}

@@ -87,7 +87,7 @@ func meansGitHub(r *phases.Rollback) mean {
 		m.Does, m.Why = "it becomes a draft again, and that is deleted with its assets", "--delete asks for it; nobody can look into it any more. An immutable one is refused at the gate: its tag would be burned for ever"
 	}
 	if r.Latest {
-		m.Does += "; the latest release is " + r.To
+		m.Does += "; the latest release is " + r.To + ", unless a newer one is"
 	}
 	return m
 }

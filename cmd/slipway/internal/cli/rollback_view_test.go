@@ -62,6 +62,11 @@ func TestNotices(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	for _, n := range notices(released, made(t, "3.2.1", nil, nil), &phases.Rollback{To: "3.2.0"}) { // nobody has looked
+		if n.Format == "deb" || n.Format == "appimage" || n.Format == "tarball" {
+			t.Errorf("unseen: %+v", n)
+		}
+	}
 	for _, n := range notices(released, made(t, "3.2.1", nil, nil), &phases.Rollback{}) {
 		if n.File != "" || n.URL != "" && n.Format != "aur" {
 			t.Errorf("without an older version: %+v", n)
@@ -127,7 +132,51 @@ func TestAmendable(t *testing.T) {
 			t.Errorf("%d: %v", i, got)
 		}
 	}
+	// One that was killed within such a step may go on with it.
+	begun := new(pipelinetest.Memory)
+	p := &pipeline.Plan{Specs: []pipeline.Spec{hold}}
+	for _, rec := range []pipeline.Record{{Event: pipeline.Begin, Planned: p}, {Event: pipeline.Started, Step: hold.ID, Spec: gate.Sum(hold)}} {
+		if err := begun.Append(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	released, err := phases.ReadReleased(begun)
+	if err != nil || !amendable(&pipeline.Plan{Specs: []pipeline.Spec{push, hold}}, released) || amendable(&pipeline.Plan{Specs: []pipeline.Spec{other}}, released) {
+		t.Errorf("begun: %v", err)
+	}
 	if (&app{dir: "."}).waysOut(nil, "3.2.1", true, nil, nil) != nil || !errors.Is((&app{}).waysOut(errInterrupted, "3.2.1", true, nil, nil), errInterrupted) {
 		t.Error("an error is made up, or lost")
+	}
+}
+
+// TestWaysOut_Gated: a gate may stay closed for something else than what would be deleted.
+func TestWaysOut_Gated(t *testing.T) {
+	r := &release{dir: t.TempDir(), plan: &pipeline.Plan{}}
+	for _, c := range []struct {
+		asked phases.RollbackOptions
+		want  []string
+	}{
+		{phases.RollbackOptions{To: "3.2.0"}, []string{"fewer levels: slipway rollback 3.2.1 --to 3.2.0 --amend"}},
+		{phases.RollbackOptions{To: "3.2.0", Delete: true}, []string{"without deleting anything: slipway rollback 3.2.1 --to 3.2.0 --amend\n", "fewer levels: slipway rollback 3.2.1 --to 3.2.0 --delete --amend"}},
+	} {
+		stopped := &pipeline.GateError{State: gate.State{Blocks: []gate.Block{{Kind: "failed"}}}}
+		err := (&app{dir: "."}).waysOut(stopped, "3.2.1", true, r, &phases.Rollback{Asked: c.asked})
+		_, hint := exit(err)
+		for _, want := range c.want {
+			if !strings.Contains(hint, want) {
+				t.Errorf("want %q in\n%s", want, hint)
+			}
+		}
+	}
+}
+
+// TestBecameOf: the report names the release that was found to be the latest, not the one that was meant.
+func TestBecameOf(t *testing.T) {
+	s := &pipeline.Survey{Steps: []pipeline.StepState{
+		{Spec: pipeline.Spec{ID: "rollback/withdraw"}, Last: pipeline.Record{Receipt: pipeline.Receipt{"state": "gone"}}},
+		{Spec: pipeline.Spec{ID: "rollback/latest"}, Last: pipeline.Record{Receipt: pipeline.Receipt{"latest": "v3.3.0"}}},
+	}}
+	if got := becameOf(s, &phases.Rollback{To: "3.2.0", Latest: true}); got != "it is gone, with its files; the latest release is v3.3.0" {
+		t.Error(got)
 	}
 }
