@@ -72,9 +72,11 @@ func (a *app) waysOut(err error, version string, asked bool, r *release, planned
 	case gated && (stopped.State.Waits() || acted("")):
 		return err
 	case gated:
-		if kept := o; o.Delete || o.DeleteTag {
-			kept.Delete, kept.DeleteTag = false, false
-			add("without deleting anything: %s", a.command(rollbackWords(version, kept, "--amend")...))
+		if o.Delete || o.DeleteTag { // the command as it is would stop here again
+			o.Delete, o.DeleteTag = false, false
+			add("without deleting anything: %s", a.command(rollbackWords(version, o, "--amend")...))
+			add("or with another version or fewer levels, by --to and --level")
+			break
 		}
 		add("or with other options, such as another version or fewer levels: %s", a.command(rollbackWords(version, o, "--amend")...))
 	case errors.Is(err, pipeline.ErrConflict):
