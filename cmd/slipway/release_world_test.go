@@ -210,14 +210,23 @@ func newStage(t *testing.T, x *template, faults ...string) *stage {
 // stageOf stages what a configuration asks for.
 func stageOf(t *testing.T, x *template, c *phases.Config, faults ...string) *stage {
 	t.Helper()
+	return stageWith(t, x, func(o *phases.RehearsalOptions) { o.Config, o.Faults = c, faults })
+}
+
+// stageWith stages what a template's configuration asks for, and listens to all twins.
+func stageWith(t *testing.T, x *template, change ...func(*phases.RehearsalOptions)) *stage {
+	t.Helper()
 	s := &stage{t: t, dir: t.TempDir(), baseline: x.base}
-	o := phases.RehearsalOptions{Config: c, Repository: x.repo, Base: x.base, Version: released, Dir: s.dir, Faults: faults}
+	o := phases.RehearsalOptions{Config: x.config, Repository: x.repo, Base: x.base, Version: released, Dir: s.dir}
 	hear(s, &o.Twins.GitHubArrived, "github", "arrived")
 	hear(s, &o.Twins.GitHubHandled, "github", "handled")
 	hear(s, &o.Twins.GitArrived, "git", "arrived")
 	hear(s, &o.Twins.GitHandled, "git", "handled")
 	hear(s, &o.Twins.AURArrived, "aur", "arrived")
 	hear(s, &o.Twins.AURHandled, "aur", "handled")
+	for _, f := range change {
+		f(&o)
+	}
 	var err error
 	if s.Rehearsal, err = phases.Rehearse(t.Context(), o); err != nil {
 		t.Fatal(err)

@@ -129,35 +129,6 @@ func (p *past) stage(t *testing.T, change ...func(*phases.RehearsalOptions)) *st
 	return s
 }
 
-// stageWith stages what a template's configuration asks for.
-func stageWith(t *testing.T, x *template, change ...func(*phases.RehearsalOptions)) *stage {
-	t.Helper()
-	s := &stage{t: t, dir: t.TempDir(), baseline: x.base}
-	o := phases.RehearsalOptions{Config: x.config, Repository: x.repo, Base: x.base, Version: released, Dir: s.dir}
-	hear(s, &o.Twins.GitHubArrived, "github", "arrived")
-	hear(s, &o.Twins.GitHubHandled, "github", "handled")
-	hear(s, &o.Twins.GitArrived, "git", "arrived")
-	hear(s, &o.Twins.GitHandled, "git", "handled")
-	hear(s, &o.Twins.AURArrived, "aur", "arrived")
-	hear(s, &o.Twins.AURHandled, "aur", "handled")
-	for _, f := range change {
-		f(&o)
-	}
-	var err error
-	if s.Rehearsal, err = phases.Rehearse(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	s.Map = s.World().Map
-	s.file = filepath.Join(s.dir, "twins.json")
-	s.tell()
-	return s
-}
-
 // publish publishes a release on GitHub.
 func (s *stage) publish(m made, files []string) (id int64) {
 	s.t.Helper()

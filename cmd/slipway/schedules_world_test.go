@@ -135,22 +135,7 @@ func (x *grounds) putAside(t *testing.T, assets map[string]string) {
 // stage stages a world in which the older version is out.
 func (x *grounds) stage(t *testing.T, immutable bool) *stage {
 	t.Helper()
-	s := &stage{t: t, dir: t.TempDir(), baseline: x.base}
-	o := phases.RehearsalOptions{Config: x.config, Repository: x.repo, Base: x.base, Version: released, Dir: s.dir}
-	o.Twins.Immutable = immutable
-	s.listen(&o)
-	var err error
-	if s.Rehearsal, err = phases.Rehearse(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	s.Map = s.World().Map
-	s.file = filepath.Join(s.dir, "twins.json")
-	s.tell()
+	s := stageWith(t, x.template, func(o *phases.RehearsalOptions) { o.Twins.Immutable = immutable })
 	var made struct {
 		ID int64 `json:"id"`
 	}
@@ -164,16 +149,6 @@ func (x *grounds) stage(t *testing.T, immutable bool) *stage {
 		s.pushAUR(x.olderAUR)
 	}
 	return s
-}
-
-// listen sets the hooks of all twins.
-func (s *stage) listen(o *phases.RehearsalOptions) {
-	hear(s, &o.Twins.GitHubArrived, "github", "arrived")
-	hear(s, &o.Twins.GitHubHandled, "github", "handled")
-	hear(s, &o.Twins.GitArrived, "git", "arrived")
-	hear(s, &o.Twins.GitHandled, "git", "handled")
-	hear(s, &o.Twins.AURArrived, "aur", "arrived")
-	hear(s, &o.Twins.AURHandled, "aur", "handled")
 }
 
 // pushAUR pushes a clone to the AUR's twin with the programs that people use.
