@@ -59,6 +59,7 @@ type Config struct {
 	src *source // where all that stands; nil for a Config that was not loaded
 
 	unjudged bool // AUR packages are published without aur/judge: see [RehearsedOlder]
+	olderToo bool // older versions were released with it as well: see [RehearsedConfig]
 }
 
 // About is what the head of the deployment tracker says of a release.

@@ -36,6 +36,9 @@ const (
 	AUR     = "aur"
 )
 
+// ErrElsewhere says that a release was carried on by another machine, or by a person, further than the journal knows.
+var ErrElsewhere = github.ErrElsewhere
+
 // outward is what the phases that others see are made of: the configuration, and the build phase, whose packages they
 // publish and whose checks their gates may read.
 type outward struct {

@@ -45,9 +45,10 @@ type Older struct {
 const OnlyInRehearsals = "rehearsal"
 
 // RehearsedConfig is the configuration that twins are staged and rolled back with: that of the release, and one more
-// throw-away key.
+// throw-away key. It is the older version's own as well, since in the twins that is released with it: see [RehearsedOlder].
 func RehearsedConfig(c *Config) *Config {
 	out := *c
+	out.olderToo = true
 	out.Approvers = maps.Clone(c.Approvers)
 	if out.Approvers == nil {
 		out.Approvers = map[string][]string{}
@@ -78,7 +79,7 @@ func RehearsedOlder(c *Config, r *Repository, base Commit, bad, to, dir string) 
 	if err != nil {
 		return nil, err
 	}
-	older, tag, err := olderThan(c, r, bad, to)
+	older, tag, err := olderThan(c, r, bad, RollbackOptions{To: to})
 	if err != nil {
 		return nil, err
 	}

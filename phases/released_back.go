@@ -158,6 +158,8 @@ type Holding struct {
 
 // Holding is the newest hold that a journal of the release says was committed or lifted; nil where there is none.
 func (r *Released) Holding() (out *Holding) {
+	var all []Holding
+	adopted := map[string]bool{} // by name: it was as it should be already
 	for _, j := range r.Beside {
 		id, lift, reason := rollback.HoldID, false, ""
 		if j.Kind() == HoldPhase {
@@ -167,13 +169,20 @@ func (r *Released) Holding() (out *Holding) {
 			reason = asked.Reason
 		}
 		rec, done := j.Done[id]
-		if !done || out != nil && rec.Time.Before(out.Since) {
+		if !done {
 			continue
 		}
 		if text := rec.Receipt["reason"]; text != "" && !lift {
 			reason = text
 		}
-		out = &Holding{By: j.Name, Held: !lift, Reason: reason, Since: rec.Time}
+		adopted[j.Name] = rec.Adopted
+		all = append(all, Holding{By: j.Name, Held: !lift, Reason: reason, Since: rec.Time})
+	}
+	slices.SortStableFunc(all, func(a, b Holding) int { return a.Since.Compare(b.Since) })
+	for _, h := range all {
+		if out == nil || !adopted[h.By] || out.Held != h.Held {
+			out = &h
+		}
 	}
 	return out
 }

@@ -26,6 +26,22 @@ import (
 // RollbackPhase is the name of the phase that a rollback of a published version is.
 const RollbackPhase = rollback.Name
 
+// RollbackOutcome is the step of a rollback that reads back what it did.
+const RollbackOutcome = rollback.OutcomeID
+
+// RollbackHurts tells that a check of a rollback's proof is about what users get.
+func RollbackHurts(check string) bool { return check == rollback.Withdrawn || check == rollback.Latest }
+
+// RollbackWithdraw is the step that takes the release from the public. The receipt has RollbackNeededBy where something
+// downloads from it all the same.
+const (
+	RollbackWithdraw = rollback.WithdrawID
+	RollbackNeededBy = rollback.NeededBy
+)
+
+// CheckHeld is the check of a rollback's proof that the version is held.
+const CheckHeld = rollback.Held
+
 // RollbackLevels lists what a rollback can take back, in the order in which it does.
 var RollbackLevels = rollback.Levels
 
@@ -40,6 +56,13 @@ type RollbackOptions struct {
 	// Tag and Payload are To's tag, and the version with the build number that its files carry, where they are known: a
 	// rollback that has begun goes on with them, whatever tags this machine has.
 	Tag, Payload string
+	// MadeFrom is the commit whose release.yaml says how To's AUR packages are made, that of its tag; or, where there is none
+	// or it cannot be used, a sentence that says why: then that of the release says it. A rollback that has begun goes on so.
+	MadeFrom string
+	// TakenBack are versions that users were taken back from themselves: without To they are passed over.
+	TakenBack []string
+	// Begun: a plan says so. A level that the release turned out not to have reached since is left out then.
+	Begun bool
 	// None: no older version was known when the rollback began, and none is looked for.
 	None bool
 }
@@ -59,7 +82,7 @@ type Rollback struct {
 	To      string // "" where there is no older version
 	Page    string // of that version's release, for people
 	Levels  []string
-	LeftOut []string        // a sentence for each level that is not planned
+	LeftOut []string        // a sentence for each level that is not planned, or not as one would expect
 	Keeps   []string        // AUR packages that go on downloading from the release, so that level github leaves it public
 	Latest  bool            // level github makes To the latest release
 	Asked   RollbackOptions // To is filled in, Reason is empty where nobody gave one
@@ -77,7 +100,7 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	var tag string
 	var err error
 	if !o.None {
-		if older, tag, err = olderThan(c, r, env.Version, o.To); err != nil {
+		if older, tag, err = olderThan(c, r, env.Version, o); err != nil {
 			return nil, err
 		}
 	}
@@ -87,10 +110,11 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	if older != nil {
 		out.To, out.Page = older.Release(), c.Release.GitHub.Page()+"/releases/tag/"+(&url.URL{Path: tag}).EscapedPath()
 	}
-	l := levels{c: c, released: released, asked: o.Levels, findOlder: o.findOlder()}
+	l := levels{c: c, released: released, asked: o.Levels, begun: o.Begun, findOlder: o.findOlder()}
 	if err := l.take(o, out.To); err != nil {
 		return nil, err
 	}
+	o.Levels, o.Epoch = slices.DeleteFunc(slices.Clone(o.Levels), func(name string) bool { return !l.on[name] }), o.Epoch && l.on[rollback.AUR]
 	facts, err := factsOf(c, released)
 	if err != nil && l.on[rollback.GitHub] {
 		return nil, err
@@ -98,16 +122,21 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	if l.on[rollback.GitHub] && facts.Latest && older == nil {
 		l.leftOut = append(l.leftOut, "latest: no older version is known here, so none becomes the latest release: "+l.findOlder)
 	}
-	o.Reason, o.Tag = cmp.Or(strings.TrimSpace(o.Reason), reason(env.Version, out.To)), tag
-	var fix correctionOptions
+	why := reason(env.Version, out.To)
+	if !l.on[rollback.AUR] && !l.on[rollback.GitHub] {
+		why = env.Version + " was taken back" // no user was moved
+	}
+	o.Reason, o.Tag = cmp.Or(strings.TrimSpace(o.Reason), why), tag
+	var level aurLevel
 	if l.on[rollback.AUR] {
-		fix = correctionOptions{Config: c, Repository: r, Env: env, Released: released, Older: *older, OlderTag: tag, Payload: o.Payload, Epoch: o.Epoch}
-		payload, err := fix.payload()
+		level, err = aurCorrection(ctx, correctionOptions{
+			Config: c, Repository: r, Env: env, Released: released, Older: *older, OlderTag: tag, Payload: o.Payload, MadeFrom: o.MadeFrom, Epoch: o.Epoch,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("level aur: %w", err)
 		}
-		o.Payload = payload.String()
-		fix.Payload = o.Payload
+		o.Payload, o.MadeFrom = level.Payload, level.MadeFrom
+		l.leftOut = append(l.leftOut, level.Unlike...)
 	}
 	ro, err := l.options(r, o, facts, out.To)
 	if err != nil {
@@ -115,15 +144,14 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	}
 	ro.Approval = approval
 	if l.on[rollback.AUR] {
-		level, err := aurCorrection(ctx, fix)
-		if err != nil {
-			return nil, fmt.Errorf("level aur: %w", err)
-		}
-		ro.Before, ro.First, ro.Moved = level.Before, level.First, level.Moved
+		ro.Before, ro.First, ro.Moved, ro.Notes = level.Before, level.First, level.Moved, level.Unlike
 	} else if err := stillNeeded(c, r, released, &ro); err != nil {
 		return nil, err
 	}
 	if err := stopsAUR(c, r, released, &ro); err != nil {
+		return nil, err
+	}
+	if ro.Needed, err = neededBy(c, r, released, env.Version); err != nil {
 		return nil, err
 	}
 	if out.Phase, err = rollback.New(ro); err != nil {
@@ -139,7 +167,7 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 		out.Keeps, out.Latest = ro.Keeps, facts.Latest && tag != ""
 	}
 	out.Asked = o
-	if out.Asked.To = out.To; o.Reason == reason(env.Version, out.To) {
+	if out.Asked.To = out.To; o.Reason == why {
 		out.Asked.Reason = ""
 	}
 	return out, nil
@@ -220,6 +248,39 @@ func stopsAUR(c *Config, r *Repository, released *Released, o *rollback.Options)
 	return nil
 }
 
+// neededBy asks all AUR packages that a release has, or may have by now, what they download from it.
+func neededBy(c *Config, r *Repository, released *Released, version string) (func(context.Context, *pipeline.Workspace) (string, error), error) {
+	var all []correction.Moved
+	var unknown []string
+	for _, name := range unique(append(released.pushed(), c.inAUR()...)) {
+		if !has(c.AUR, name) { // nobody knows where it is
+			unknown = append(unknown, fmt.Sprintf("%s, which release.yaml does not know, came into the AUR with the release", name))
+			continue
+		}
+		o, err := c.movedOf(r.Root(), version, correction.Moved{Package: subject.Package{Name: name}})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return func(ctx context.Context, ws *pipeline.Workspace) (string, error) {
+		by := slices.Clone(unknown)
+		for _, o := range all {
+			text, err := correction.Needed(ctx, ws, o)
+			if err != nil {
+				return "", err
+			}
+			if text != "" {
+				by = append(by, text)
+			}
+		}
+		return strings.Join(by, "; "), nil
+	}, nil
+}
+
+// unique sorts names and drops what is there twice.
+func unique(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
+
 func reason(bad, good string) string {
 	if good == "" {
 		return bad + " was withdrawn"
@@ -230,7 +291,7 @@ func reason(bad, good string) string {
 // What a plan says of how it was asked for; "to" stands in every step.
 const (
 	askedLevels, askedEpoch, askedDelete, askedDeleteTag, askedReason = "asked level", "asked epoch", "asked delete", "asked delete-tag", "reason"
-	askedTag, askedPayload                                            = "older tag", "payload"
+	askedTag, askedPayload, askedFrom                                 = "older tag", "payload", "made from"
 )
 
 func (o RollbackOptions) params() map[string]string {
@@ -238,7 +299,7 @@ func (o RollbackOptions) params() map[string]string {
 	if len(o.Levels) > 0 {
 		p[askedLevels] = strings.Join(o.Levels, ",")
 	}
-	for key, value := range map[string]string{askedTag: o.Tag, askedPayload: o.Payload} {
+	for key, value := range map[string]string{askedTag: o.Tag, askedPayload: o.Payload, askedFrom: o.MadeFrom} {
 		if value != "" {
 			p[key] = value
 		}
@@ -261,7 +322,7 @@ func RollbackAsked(p *pipeline.Plan) (o RollbackOptions, ok bool) {
 	params := p.Specs[i].Params
 	o = RollbackOptions{
 		To: params["to"], Epoch: params[askedEpoch] != "", Delete: params[askedDelete] != "", DeleteTag: params[askedDeleteTag] != "", Reason: params[askedReason],
-		Tag: params[askedTag], Payload: params[askedPayload], None: params["to"] == "",
+		Tag: params[askedTag], Payload: params[askedPayload], MadeFrom: params[askedFrom], None: params["to"] == "", Begun: true,
 	}
 	if text := params[askedLevels]; text != "" {
 		o.Levels = strings.Split(text, ",")
@@ -270,7 +331,7 @@ func RollbackAsked(p *pipeline.Plan) (o RollbackOptions, ok bool) {
 }
 
 // olderThan finds the version that users are brought back to, and its tag. It is nil where there is none.
-func olderThan(c *Config, r *Repository, bad, to string) (*Version, string, error) {
+func olderThan(c *Config, r *Repository, bad string, o RollbackOptions) (*Version, string, error) {
 	v, err := ParseVersion(bad)
 	if err != nil {
 		return nil, "", err
@@ -279,8 +340,8 @@ func olderThan(c *Config, r *Repository, bad, to string) (*Version, string, erro
 	if err != nil {
 		return nil, "", err
 	}
-	if to != "" {
-		older, err := ParseVersion(strings.TrimPrefix(to, "v"))
+	if o.To != "" {
+		older, err := ParseVersion(strings.TrimPrefix(o.To, "v"))
 		switch {
 		case err != nil:
 			return nil, "", fmt.Errorf("--to: %w", err)
@@ -294,7 +355,7 @@ func olderThan(c *Config, r *Repository, bad, to string) (*Version, string, erro
 		return nil, "", fmt.Errorf("%w; or say --to VERSION", err)
 	}
 	for _, t := range tags {
-		if !t.Version.Prerelease() && t.Version.Compare(v) < 0 {
+		if !t.Version.Prerelease() && t.Version.Compare(v) < 0 && !slices.Contains(o.TakenBack, t.Version.Release()) {
 			return &t.Version, t.Name, nil
 		}
 	}
@@ -306,6 +367,7 @@ type levels struct {
 	c        *Config
 	released *Released
 	asked    []string
+	begun    bool // they were asked for when the rollback began
 	on       map[string]bool
 	leftOut  []string
 	// findOlder is what can be done where no older version is known.
@@ -322,13 +384,16 @@ func (l *levels) take(o RollbackOptions, older string) error {
 	if older == "" && len(o.Levels) == 0 && len(l.released.pushed()) > 0 {
 		return errors.New("no older version is known here, and without one the AUR's users stay on the bad one: " + l.findOlder + "; --level github,git,hold leaves the AUR as it is")
 	}
+	if older == "" && len(o.Levels) == 0 && !o.None && l.released.param("release/publish", "latest") == "true" {
+		return errors.New("no older version is known here, which would be the latest release: " + l.findOlder + "; --level github,git,hold does without")
+	}
 	if err := l.choose(older); err != nil {
 		return err
 	}
 	switch {
 	case o.DeleteTag && len(o.Levels) > 0 && !slices.Contains(o.Levels, rollback.Git):
 		return errors.New("--delete-tag belongs to level git: add it to --level, or leave --delete-tag out")
-	case o.Epoch && !l.on[rollback.AUR]:
+	case o.Epoch && !l.on[rollback.AUR] && !l.begun:
 		return errors.New("--epoch belongs to level aur, which is not taken: leave it out, or add the level where the release has reached the AUR")
 	}
 	return nil
@@ -361,6 +426,8 @@ func (l *levels) choose(older string) error {
 	for _, x := range all {
 		asked := slices.Contains(l.asked, x.level)
 		switch {
+		case asked && x.why != "" && l.begun && len(l.asked) > 1:
+			l.out(x.level, x.why)
 		case asked && x.why != "":
 			if len(can) == 0 {
 				return fmt.Errorf("cannot roll back level %s: %s; no other level can be taken either", x.level, x.why)

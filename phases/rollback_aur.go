@@ -17,9 +17,7 @@ import (
 	"github.com/imrightguy/slipway/phases/build"
 	buildaur "github.com/imrightguy/slipway/phases/build/aur"
 	"github.com/imrightguy/slipway/phases/build/checksum"
-	"github.com/imrightguy/slipway/phases/build/version"
 	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
-	"github.com/imrightguy/slipway/phases/internal/repo"
 	"github.com/imrightguy/slipway/phases/rollback"
 	"github.com/imrightguy/slipway/pipeline"
 )
@@ -33,6 +31,7 @@ type correctionOptions struct {
 	Older      Version      // that users are brought back to
 	OlderTag   string
 	Payload    string // with the build number, where it is known; "": the older version's source of truth says it
+	MadeFrom   string // see [RollbackOptions]; "": what is here decides
 	Epoch      bool
 }
 
@@ -44,35 +43,59 @@ type aurLevel struct {
 	First []pipeline.Step
 	// Moved look whether the AUR gives users the corrections: see [rollback.Options].
 	Moved []pipeline.Step
+	// Payload and MadeFrom are as they were found.
+	Payload, MadeFrom string
+	// Unlike has a sentence for each reason why packages are not made as the older version had them.
+	Unlike []string
 }
 
 // instead is what can be done where the AUR cannot be brought back to the older version.
 const instead = "instead: roll back to another version with --to, " + leaveAUR + ", or release the good state as the next version"
 
-const leaveAUR = "leave the AUR as it is with --level github,git,hold (the release stays public then, with a notice, since the AUR's package downloads from it)"
+const leaveAUR = "leave the AUR as it is with --level github,git,hold (the release stays public then, with a notice, as long as the AUR's package downloads from it)"
 
 // aurCorrection plans the AUR's level: each package that the release has published gets the older payload under a higher
-// version.
+// version, and is made as the older version's own release.yaml says, where that can be had. Where it is published, and by
+// whom, is the bad release's.
 func aurCorrection(ctx context.Context, o correctionOptions) (aurLevel, error) {
-	made, err := aurConfigs(ctx, o.Config, o.Repository, &o.Env)
+	today, err := aurConfigs(ctx, o.Config, o.Repository, &o.Env)
 	if err != nil {
 		return aurLevel{}, err
 	}
-	payload, err := o.payload()
+	own, err := o.own(ctx)
 	if err != nil {
 		return aurLevel{}, err
 	}
 	r := remake{c: o.Config, repo: o.Repository, env: &o.Env}
 	r.o = aur.Options{RepoDir: o.Repository.Root(), Author: o.Config.Version.Author, Judge: true, Phase: rollback.Name}
+	unlike := map[string][]string{} // packages by reason
 	for _, p := range o.Released.Pushed() {
 		name := p.Package
-		of, known := made[name]
+		of, known := today[name]
 		if _, published := o.Config.AUR[name]; !known || !published {
 			// The configuration is that of the release's own commit: editing release.yaml changes nothing.
 			return aurLevel{}, fmt.Errorf("%s came into the AUR with %s, and the release.yaml that the release was made with does not know it: "+
 				"correct it by hand in the AUR and %s, or release the good state as the next version", name, cmp.Or(p.By, "the release"), leaveAUR)
 		}
-		if err := r.correct(ctx, of, payload, o.Epoch); err != nil {
+		why := o.MadeFrom
+		if own != nil {
+			was, err := own.recipe(ctx, o.Repository, name)
+			if ctx.Err() != nil {
+				return aurLevel{}, ctx.Err()
+			}
+			if why = ""; err != nil {
+				why = firstLine(err)
+			} else {
+				of = was
+			}
+		}
+		if why == "" {
+			err = r.correct(ctx, of, own, fmt.Sprintf("the release.yaml of %s, commit %s", o.OlderTag, o.MadeFrom), o)
+		} else {
+			unlike[why] = append(unlike[why], name)
+			err = r.correct(ctx, of, nil, fmt.Sprintf("the release.yaml of %s, with its dependencies: %s", o.Env.Version, why), o)
+		}
+		if err != nil {
 			return aurLevel{}, fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -80,7 +103,11 @@ func aurCorrection(ctx context.Context, o correctionOptions) (aurLevel, error) {
 	if err != nil {
 		return aurLevel{}, err
 	}
-	out := aurLevel{Before: before, First: append(pushes, reads...)}
+	out := aurLevel{Before: before, First: append(pushes, reads...), Payload: o.Payload, MadeFrom: o.MadeFrom}
+	for _, why := range slices.Sorted(maps.Keys(unlike)) {
+		out.Unlike = append(out.Unlike, fmt.Sprintf("aur as %s had it: %s; %s gets the older program with the dependencies, conflicts and install scriptlet of %s, which may not fit it",
+			o.Older.Release(), why, strings.Join(unlike[why], " and "), o.Env.Version))
+	}
 	for i, pkg := range r.o.Packages { // reads are in their order
 		look, err := o.Config.moved(o.Repository.Root(), o.Env.Version, correction.Moved{
 			Package: subject.Package{Name: pkg.Name}, Does: "moved", Needs: []string{reads[i].Spec().ID},
@@ -97,43 +124,19 @@ func aurCorrection(ctx context.Context, o correctionOptions) (aurLevel, error) {
 // moved looks whether an AUR package downloads from the release of a version no more. Where Package has a name only, it is
 // completed.
 func (c *Config) moved(repoDir, version string, o correction.Moved) (pipeline.Step, error) {
+	o, err := c.movedOf(repoDir, version, o)
+	return correction.MovedStep(o), err
+}
+
+// movedOf completes what is looked for.
+func (c *Config) movedOf(repoDir, version string, o correction.Moved) (correction.Moved, error) {
 	tag, err := c.Release.Git.TagOf(version)
 	if err != nil {
-		return nil, err
+		return o, err
 	}
 	o.Package = c.AUR[o.Package.Name].Subject(o.Package.Name, aur.Options{RepoDir: repoDir, Author: c.Version.Author, Phase: rollback.Name})
 	o.From = c.Release.GitHub.Page() + "/releases/download/" + tag + "/"
-	return correction.MovedStep(o), nil
-}
-
-// payload is the version that the older release's files carry: with the build number that its source of truth has at the
-// tag, where there is a tag here.
-func (o correctionOptions) payload() (Version, error) {
-	if o.Payload != "" {
-		return ParseVersion(o.Payload)
-	}
-	form, err := repo.ParseTagForm(o.Config.Release.Git.TagForm())
-	if err != nil {
-		return o.Older, err
-	}
-	bad, err := ParseVersion(o.Env.Version)
-	if err != nil {
-		return o.Older, err
-	}
-	tags, err := o.Repository.VersionTags(form, bad)
-	if err != nil {
-		return o.Older, nil //nolint:nilerr // without tags the version is the one that was asked for
-	}
-	for _, t := range tags {
-		if t.Name != o.OlderTag {
-			continue
-		}
-		v, err := version.Read(o.Config.Version, version.At(o.Repository, t.Commit))
-		if err == nil && v.Release() == o.Older.Release() {
-			return v, nil
-		}
-	}
-	return o.Older, nil
+	return o, nil
 }
 
 // aurConfigs are the AUR packages of a release, by name.
@@ -169,27 +172,31 @@ func (r *remake) subject(name string) subject.Package {
 	return r.c.AUR[name].Subject(name, r.o)
 }
 
-// correct adds a package with an older payload.
-func (r *remake) correct(ctx context.Context, of buildaur.Config, older Version, epoch bool) error {
+// correct adds a package with the older payload: as the older version had it, or, without its own, as the bad one has it.
+// From says what it is made from.
+func (r *remake) correct(ctx context.Context, of buildaur.Config, own *own, from string, o correctionOptions) error {
 	bad, err := pkgbuild.PkgVer(r.env.Version, false)
 	if err != nil {
 		return err
 	}
-	good, err := pkgbuild.PkgVer(older.String(), of.KeepBuild)
+	good, err := pkgbuild.PkgVer(o.Payload, of.KeepBuild)
 	if err != nil {
 		return err
 	}
-	if !epoch {
+	if !o.Epoch {
 		if _, err := pkgbuild.Really(bad, good); err != nil {
 			return fmt.Errorf("%w; --epoch outranks every version, for ever; %s", err, instead)
 		}
 	}
-	if of, err = of.At(older.String()); err != nil {
+	if of, err = of.At(o.Payload); err != nil {
 		return err
 	}
-	v := correction.Options{Package: r.subject(of.Name), Bad: bad, Good: good, Epoch: epoch, Instead: instead}
-	pkg := aur.Package{Payload: older.String()}
-	render := buildaur.Render{Config: of, From: correction.StepID(v.Package)}
+	v := correction.Options{Package: r.subject(of.Name), Bad: bad, Good: good, Epoch: o.Epoch, Instead: instead}
+	pkg := aur.Package{Payload: o.Payload, Config: r.c.AUR[of.Name]}
+	render := buildaur.Render{Config: of, From: correction.StepID(v.Package), MadeFrom: from}
+	if own != nil {
+		pkg.Config, render.Release = own.judged(of.Name, pkg.Config), &own.release
+	}
 	if err := r.fetches(&pkg, &render, &v); err != nil {
 		return err
 	}
@@ -199,7 +206,7 @@ func (r *remake) correct(ctx context.Context, of buildaur.Config, older Version,
 
 // again adds a package with the payload of its own version.
 func (r *remake) again(ctx context.Context, of buildaur.Config) error {
-	pkg, render := aur.Package{}, buildaur.Render{Config: of}
+	pkg, render := aur.Package{Config: r.c.AUR[of.Name]}, buildaur.Render{Config: of}
 	if err := r.fetches(&pkg, &render, &correction.Options{}); err != nil {
 		return err
 	}
@@ -209,7 +216,7 @@ func (r *remake) again(ctx context.Context, of buildaur.Config) error {
 // fetches plans the downloads that a package needs.
 func (r *remake) fetches(pkg *aur.Package, render *buildaur.Render, v *correction.Options) error {
 	for _, s := range render.Sources() {
-		url, err := render.URLOf(r.env, s)
+		url, err := render.URLOf(cmp.Or(render.Release, r.env), s)
 		if err != nil {
 			return err
 		}
@@ -243,11 +250,11 @@ func sumsIn(r io.Reader) (map[string]string, error) {
 func (r *remake) add(ctx context.Context, pkg aur.Package, render buildaur.Render) (err error) {
 	render.ID = r.o.RenderID(render.Name)
 	if render.Install != "" {
-		if render.Scriptlet, err = r.repo.File(r.env.Commit, render.Install); err != nil {
+		if render.Scriptlet, err = r.repo.File(cmp.Or(render.Release, r.env).Commit, render.Install); err != nil {
 			return fmt.Errorf("install: %w", err)
 		}
 	}
-	pkg.Name, pkg.Config, pkg.Files = render.Name, r.c.AUR[render.Name], render.Artifacts()
+	pkg.Name, pkg.Files = render.Name, render.Artifacts()
 	if pkg.Render, err = buildaur.NewRender(ctx, render); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package phases
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,8 @@ type shop struct {
 	t      *testing.T
 	dir    string
 	keys   string // of each AUR package
+	from   string // what each installs; "": what shopFrom says
+	asks   string // what its program is started with; "": --version
 	names  []string
 	config *Config
 	repo   *Repository
@@ -108,11 +111,11 @@ func (s *shop) commit(version string) {
 	s.write("demo.sh", "#!/bin/sh\necho demo "+v.Release()+"\n")
 	yaml := shopYAML
 	for _, name := range s.names {
-		yaml += fmt.Sprintf(shopAUR, name, shopFrom[name], s.keys)
+		yaml += fmt.Sprintf(shopAUR, name, cmp.Or(s.from, shopFrom[name]), s.keys)
 	}
 	yaml += "release:\n  git: {merge_into: main}\n  github: {owner: acme, repo: demo}\naur:\n"
 	for _, name := range s.names {
-		yaml += "  " + name + ": {remote: \"ssh://aur@aur.archlinux.org/" + name + ".git\", start: [[/usr/bin/demo, --version]]}\n"
+		yaml += "  " + name + ": {remote: \"ssh://aur@aur.archlinux.org/" + name + ".git\", start: [[/usr/bin/demo, " + cmp.Or(s.asks, "--version") + "]]}\n"
 	}
 	s.write("release.yaml", yaml)
 	s.git("add", "-A")
@@ -224,14 +227,22 @@ func (p fixedPhase) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error
 	return p.steps, nil
 }
 
-// correct plans and carries out the AUR's level of a rollback.
-func (s *shop) correct(bad *Released, to string, epoch, judged bool) (*Released, pipeline.Dirs, error) {
+// fix is what the AUR's level of a rollback is planned of.
+func (s *shop) fix(bad *Released, to string) correctionOptions {
 	s.t.Helper()
 	older, err := ParseVersion(to)
 	s.must(err)
-	level, err := aurCorrection(s.t.Context(), correctionOptions{
-		Config: s.config, Repository: s.repo, Env: bad.Plan.Env, Released: bad, Older: older, OlderTag: "v" + older.Release(), Epoch: epoch,
-	})
+	return correctionOptions{
+		Config: s.config, Repository: s.repo, Env: bad.Plan.Env, Released: bad, Older: older, OlderTag: "v" + older.Release(),
+	}
+}
+
+// correct plans and carries out the AUR's level of a rollback.
+func (s *shop) correct(bad *Released, to string, epoch, judged bool) (*Released, pipeline.Dirs, error) {
+	s.t.Helper()
+	o := s.fix(bad, to)
+	o.Epoch = epoch
+	level, err := aurCorrection(s.t.Context(), o)
 	if err != nil {
 		return nil, pipeline.Dirs{}, err
 	}
@@ -258,7 +269,13 @@ func (s *shop) shown(name string) string {
 // inAUR is a file at the tip of a package's repository.
 func (s *shop) inAUR(name, file string) string {
 	s.t.Helper()
-	return s.git("-C", filepath.Join(s.twins, "aur", name+".git"), "show", "master:"+file)
+	return s.at(name, "master", file)
+}
+
+// at is a file in a commit of a package's repository.
+func (s *shop) at(name, commit, file string) string {
+	s.t.Helper()
+	return s.git("-C", filepath.Join(s.twins, "aur", name+".git"), "show", commit+":"+file)
 }
 
 func (s *shop) commits(name string) string {

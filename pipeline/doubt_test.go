@@ -118,3 +118,49 @@ func TestUnwind_CutOff(t *testing.T) {
 		}
 	}
 }
+
+// TestSettle: what was begun is asked about. Where nothing of this run's is there it counts as not begun, so that its gate
+// is open again; what is there stays in doubt or done, and nothing is taken back.
+func TestSettle(t *testing.T) {
+	for name, there := range map[string]bool{"arrived": true, "never arrived": false} {
+		s := &undoable{scripted{effect: pipeline.Remote, probe: nothingThere, run: func(string) (pipeline.Receipt, error) { return nil, errLost }}}
+		s.undo = func(pipeline.Receipt) error { t.Errorf("%s: taken back", name); return nil }
+		j := new(pipelinetest.Memory)
+		o := options(t, j, nil)
+		p := behindGate(t, s)
+		if err := p.Run(t.Context(), o); !errors.Is(err, errLost) {
+			t.Fatal(err)
+		}
+		s.probe = func(run string) (pipeline.Receipt, error) {
+			if there {
+				return pipeline.Receipt{pipeline.Marker: run}, nil
+			}
+			return nil, nil
+		}
+		before := len(j.All())
+		for range 2 { // twice is harmless
+			if err := p.Settle(t.Context(), o); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		var got []pipeline.Event
+		for _, rec := range j.All()[before:] {
+			got = append(got, rec.Event)
+		}
+		if want := map[bool]string{true: "[]", false: "[undone]"}[there]; fmt.Sprint(got) != want {
+			t.Errorf("%s: %v, want %s", name, got, want)
+		}
+	}
+	// What is done is not asked about.
+	s := &scripted{effect: pipeline.Permanent, probe: nothingThere, run: func(run string) (pipeline.Receipt, error) { return pipeline.Receipt{pipeline.Marker: run}, nil }}
+	o := options(t, new(pipelinetest.Memory), nil)
+	p := behindGate(t, s)
+	mustRun(t, p, o)
+	s.probe = func(string) (pipeline.Receipt, error) { t.Error("probed"); return nil, nil }
+	if err := p.Settle(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+	if err := behindGate(t, &undoable{scripted{effect: pipeline.Remote}}).Settle(t.Context(), o); err == nil {
+		t.Error("another plan was settled")
+	}
+}

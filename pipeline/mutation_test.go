@@ -1,12 +1,20 @@
 package pipeline_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // mutations break one rule of the engine each. The tests must notice every one of them.
@@ -59,7 +67,7 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"unwinding goes newest first", "step.go", `slices.Backward(r.acted())`, `slices.All(r.acted())`},
 	{"unwinding leaves what was adopted", "step.go", `receipt, ours := last.Receipt, !last.Adopted`, `receipt, ours := last.Receipt, true`},
 	{"unwinding in doubt goes by the marker", "step.go", `err, ours = nil, receipt[Marker] == r.st.run`, `err, ours = nil, receipt != nil`},
-	{"unwinding stops at a permanent step", "step.go", `ours && !can {`, `ours && !can && false {`},
+	{"unwinding stops at a permanent step", "step.go", `ours && undoes && !can {`, `ours && undoes && !can && false {`},
 
 	{"a step is done for its spec only", "state.go", `last.Spec == gate.Sum(sp) &&`, ``},
 	{"a step is done for its inputs only", "state.go", `&& last.Inputs == in`, `&& (last.Inputs == in || true)`},
@@ -71,56 +79,167 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"a conflict with what is ours counts as nothing", "step.go", ` && rec.Receipt[Marker] != r.st.run // of ours`, ` // of ours`},
 	{"what was not touched stands in doubt", "step.go", `nothing = errors.Is(err, ErrUntouched)`, `nothing = false`},
 	{"an unwinding that was cut off forgets whose it was", "step.go", `intent.Receipt = receipt`, `_ = receipt`},
+	{"settling takes nothing back", "step.go", `} else if ours && undoes {`, `} else if ours {`},
+	{"what is settled and ours stays", "step.go", `gone := ours && undoes ||`, `gone := ours ||`},
+	{"what is settled and not ours was never begun", "step.go", `|| !ours && last.Event != Done`, `|| false`},
 	{"stale evidence does not count", "gate.go", `e.Check == check && fresh(n)`, `e.Check == check`},
 	{"a gate covers all upstream artifacts", "gate.go", `p.upstream(i) {`, `p.upstream(i)[:1] {`},
 }
 
+// mutantVar names the environment variable that says, by its number, which mutation a mutant is to be.
+const mutantVar = "PIPELINE_TEST_MUTANT"
+
+// rounds are what a mutant's tests are run with, the quick ones first: all, in the end, but for those that look at sources.
+var rounds = [][]string{
+	{"-test.short", "-test.skip=TestMutations|TestSize|TestImports|TestContract|TestConflict|TestUnreachable|TestTwoAtOnce|TestSameJournalTwice"},
+	{"-test.short", "-test.skip=TestMutations|TestSize|TestImports"},
+	{"-test.skip=TestMutations|TestSize|TestImports", "-kills=3"},
+}
+
 func TestMutations(t *testing.T) {
 	if os.Getenv("SLIPWAY_LONG") == "" {
-		t.Skip("takes minutes: make mutate runs it")
+		t.Skip("takes a minute: make mutate runs it")
 	}
-	for _, m := range mutations {
+	program := buildMutants(t)
+	// As long as nothing is broken, nothing is to be noticed. A mutant that takes many times as long hangs.
+	limits := make([]time.Duration, len(rounds))
+	for i, round := range rounds {
+		began := time.Now()
+		if out, err := runMutant(t, program, -1, time.Minute, round); err != nil {
+			t.Fatalf("the tests fail before anything is broken: %s", out)
+		}
+		limits[i] = 5*time.Second + 8*time.Since(began)
+	}
+	for k, m := range mutations {
 		t.Run(m.rule, func(t *testing.T) {
 			t.Parallel()
-			src, err := os.ReadFile(m.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			mutant := strings.Replace(string(src), m.old, m.new, 1)
-			if mutant == string(src) {
-				t.Fatalf("%s does not hold %q any more", m.file, m.old)
-			}
-			dir := t.TempDir()
-			path, err := filepath.Abs(m.file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			overlay, _ := json.Marshal(map[string]map[string]string{"Replace": {path: dir + "/mutated.go"}})
-			if err := os.WriteFile(dir+"/mutated.go", []byte(mutant), 0o666); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(dir+"/overlay.json", overlay, 0o666); err != nil {
-				t.Fatal(err)
-			}
-			build := exec.Command("go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", dir+"/overlay.json", "-c", "-o", dir+"/mutant", ".")
-			if out, err := build.CombinedOutput(); err != nil {
-				t.Fatalf("the mutant does not build: %s", out)
-			}
-			out, err := runMutant(dir, "-test.short") // the quick tests first
-			if err == nil {
-				out, err = runMutant(dir)
+			var out []byte
+			var err error
+			for i := 0; i < len(rounds) && err == nil; i++ {
+				out, err = runMutant(t, program, k, limits[i], rounds[i])
 			}
 			if err == nil {
 				t.Errorf("no test noticed the mutation %q", m.new)
-			} else if !strings.Contains(string(out), "--- FAIL") && !strings.Contains(string(out), "panic") {
+			} else if !bytes.Contains(out, []byte("--- FAIL")) && !bytes.Contains(out, []byte("panic")) {
 				t.Errorf("the mutant failed oddly: %s", out)
 			}
 		})
 	}
 }
 
-func runMutant(dir string, args ...string) ([]byte, error) {
-	run := exec.Command(dir+"/mutant", append(args, "-test.failfast", "-test.timeout=60s", "-test.skip=TestMutations|TestSize|TestImports", "-kills=3")...)
-	run.Env = append(os.Environ(), "SLIPWAY_LONG=")
+// buildMutants returns the tests as one program, which is the engine with all mutations: it takes longer to link a program
+// than to find out what it breaks. Each function is there once as it is, and once more for every mutation in it, to which
+// it hands over when that mutation's turn has come.
+func buildMutants(t *testing.T) (program string) {
+	dir := t.TempDir()
+	overlay := map[string]string{}
+	replace := func(name string, text []byte) {
+		path, err := filepath.Abs(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		overlay[path] = fmt.Sprintf("%s/%d.go", dir, len(overlay))
+		if err := os.WriteFile(overlay[path], text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := map[string][]int{}
+	for k, m := range mutations {
+		files[m.file] = append(files[m.file], k)
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pkg, text := weave(t, name, string(src), files[name])
+		replace(name, []byte(text))
+		replace(filepath.Dir(name)+"/mutant.go", fmt.Appendf(nil, "package %s\n\nimport \"os\"\n\nvar mutant = os.Getenv(%q)\n", pkg, mutantVar))
+	}
+	replaced, _ := json.Marshal(map[string]any{"Replace": overlay})
+	if err := os.WriteFile(dir+"/overlay.json", replaced, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	program = dir + "/mutants"
+	build := exec.Command("go", "test", "-vet=off", "-ldflags=-s -w", "-overlay", dir+"/overlay.json", "-c", "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("the mutants do not build: %s", out)
+	}
+	return program
+}
+
+// weave returns a source with the mutations of these numbers in it, and the name of its package.
+func weave(t *testing.T, name, src string, numbers []int) (pkg, woven string) {
+	tree, err := parser.ParseFile(token.NewFileSet(), name, src, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(p token.Pos) int { return int(p - tree.FileStart) }
+	turns := map[*ast.FuncDecl]string{}
+	var mutants strings.Builder
+	for _, k := range numbers {
+		m := mutations[k]
+		from := strings.Index(src, m.old)
+		if from < 0 {
+			t.Fatalf("%s does not hold %q any more", name, m.old)
+		}
+		to := from + len(m.old)
+		d := slices.IndexFunc(tree.Decls, func(d ast.Decl) bool { return at(d.Pos()) < from && to <= at(d.End()) })
+		if d < 0 {
+			t.Fatalf("%q is not within a function of %s", m.old, name)
+		}
+		fn, is := tree.Decls[d].(*ast.FuncDecl)
+		if !is || from <= at(fn.Body.Lbrace) {
+			t.Fatalf("%q is not within the body of a function of %s", m.old, name)
+		}
+		after := at(fn.Name.End())
+		// The line makes the compiler and panics tell which mutation they mean.
+		fmt.Fprintf(&mutants, "\n//line %s:1\n%sMutant%d%s%s%s\n", m.rule, src[at(fn.Pos()):after], k, src[after:from], m.new, src[to:at(fn.End())])
+		turns[fn] += fmt.Sprintf(" if mutant == \"%d\" { %s };", k, call(t, fn, k))
+	}
+	done := 0
+	var b strings.Builder
+	for _, d := range tree.Decls {
+		if fn, is := d.(*ast.FuncDecl); is && turns[fn] != "" {
+			body := at(fn.Body.Lbrace) + 1
+			b.WriteString(src[done:body] + turns[fn])
+			done = body
+		}
+	}
+	return tree.Name.Name, b.String() + src[done:] + mutants.String()
+}
+
+// call returns the statements by which a function hands over to its mutant of that number.
+func call(t *testing.T, fn *ast.FuncDecl, number int) string {
+	var args []string
+	for _, p := range fn.Type.Params.List {
+		for _, name := range p.Names {
+			args = append(args, name.Name)
+		}
+		if _, more := p.Type.(*ast.Ellipsis); more {
+			args[len(args)-1] += "..."
+		}
+		if len(p.Names) == 0 || args[len(args)-1] == "_" {
+			t.Fatalf("%s has parameters without names, so that its mutants cannot be called", fn.Name.Name)
+		}
+	}
+	self := ""
+	if fn.Recv != nil {
+		if len(fn.Recv.List[0].Names) == 0 {
+			t.Fatalf("%s has a receiver without a name, so that its mutants cannot be called", fn.Name.Name)
+		}
+		self = fn.Recv.List[0].Names[0].Name + "."
+	}
+	hand := fmt.Sprintf("%s%sMutant%d(%s)", self, fn.Name.Name, number, strings.Join(args, ", "))
+	if fn.Type.Results == nil {
+		return hand + "; return"
+	}
+	return "return " + hand
+}
+
+// runMutant runs the tests as the mutation of that number; a negative one is none.
+func runMutant(t *testing.T, program string, number int, limit time.Duration, args []string) ([]byte, error) {
+	run := exec.Command(program, slices.Concat(args, []string{"-test.failfast", fmt.Sprintf("-test.timeout=%v", limit)})...)
+	run.Env = append(os.Environ(), "SLIPWAY_LONG=", "TMPDIR="+t.TempDir(), fmt.Sprintf("%s=%d", mutantVar, number))
 	return run.CombinedOutput()
 }

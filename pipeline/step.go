@@ -212,7 +212,13 @@ func (r *runner) gate(i int) error {
 
 // Unwind takes back what the journal's outward steps did, newest first, and stops at the newest permanent one that is
 // done. What was adopted stays. In doubt it probes, and takes back only what bears this run's marker.
-func (p *Plan) Unwind(ctx context.Context, o Options) error {
+func (p *Plan) Unwind(ctx context.Context, o Options) error { return p.back(ctx, o, true) }
+
+// Settle probes what is in doubt: steps that were begun, and nobody knows how they ended. Those of which nothing bears
+// this run's marker count as not begun. Nothing is taken back.
+func (p *Plan) Settle(ctx context.Context, o Options) error { return p.back(ctx, o, false) }
+
+func (p *Plan) back(ctx context.Context, o Options, undoes bool) error {
 	r, err := p.runner(o)
 	if err != nil {
 		return err
@@ -230,9 +236,10 @@ func (p *Plan) Unwind(ctx context.Context, o Options) error {
 			}
 			err, ours = nil, receipt[Marker] == r.st.run
 		}
-		if undo, can := p.steps[i].(Undoer); ours && !can {
+		gone := ours && undoes || !ours && last.Event != Done
+		if undo, can := p.steps[i].(Undoer); ours && undoes && !can {
 			return fmt.Errorf("%s is permanent and done: %w; a corrective rollback goes on from there", id, ErrPermanent)
-		} else if ours {
+		} else if ours && undoes {
 			intent := r.record(i, Started)
 			intent.Receipt = receipt // for whoever goes on where this is cut off
 			if err = r.append(intent); err == nil {
@@ -242,7 +249,7 @@ func (p *Plan) Unwind(ctx context.Context, o Options) error {
 				err = errors.Join(err, r.append(last)) // it stays as it is
 			}
 		}
-		if err = errors.Join(err, os.RemoveAll(ws.root)); err == nil && (ours || last.Event != Done) {
+		if err = errors.Join(err, os.RemoveAll(ws.root)); err == nil && gone {
 			err = r.append(r.record(i, Undone))
 		}
 		if err != nil {

@@ -75,30 +75,38 @@ func TestHold(t *testing.T) {
 		hold(t, one, true)
 		ends(t, s, two)
 	})
-	t.Run("behind the gate", func(t *testing.T) {
-		s := newStage(t, x)
-		probe := s.trial(x)
-		before := len(probe.records())
-		if code, said := probe.run(); code != 0 {
-			t.Fatalf("exit code %d:\n%s", code, said)
-		}
-		tagged := slices.IndexFunc(probe.records(), func(rec pipeline.Record) bool { return rec.Step == "release/tag" && rec.Event == pipeline.Done })
-		s = newStage(t, x)
-		one, two := s.trial(x), s.trial(x)
-		two.env = []string{crash.Variable + "=" + strconv.Itoa(tagged+1-before)}
-		if code, said := two.slipway("run", "--yes", "--jobs", "2"); code != -1 {
-			t.Fatalf("not killed: %d\n%s", code, said)
-		}
-		two.env = nil
-		hold(t, one, false)
-		code, said := two.run()
-		two.held(code, 1, said, reason)
-		if s.published() {
-			t.Error("it was published")
-		}
-		hold(t, one, true)
-		ends(t, s, two)
-	})
+	// A run that stopped behind the gate: what comes next, and cannot be taken back, is not done.
+	s := newStage(t, x)
+	probe := s.trial(x)
+	before := len(probe.records())
+	if code, said := probe.run(); code != 0 {
+		t.Fatalf("exit code %d:\n%s", code, said)
+	}
+	done := func(step string) int {
+		return 1 - before + slices.IndexFunc(probe.records(), func(rec pipeline.Record) bool { return rec.Step == step && rec.Event == pipeline.Done })
+	}
+	for _, last := range []string{"release/tag", "release/publish"} {
+		t.Run("behind "+last, func(t *testing.T) {
+			s := newStage(t, x)
+			one, two := s.trial(x), s.trial(x)
+			two.env = []string{crash.Variable + "=" + strconv.Itoa(done(last))}
+			if code, said := two.slipway("run", "--yes", "--jobs", "2"); code != -1 {
+				t.Fatalf("not killed: %d\n%s", code, said)
+			}
+			two.env = nil
+			hold(t, one, false)
+			code, said := two.run()
+			two.held(code, 1, said, reason)
+			if s.published() != (last == "release/publish") || s.origin("rev-list", "--merges", "main") != "" {
+				t.Errorf("published: %v; main has got %s", s.published(), s.origin("log", "--format=%s", "main"))
+			}
+			hold(t, one, true)
+			ends(t, s, two)
+			if s.origin("rev-list", "--merges", "--count", "main") != "1" {
+				t.Errorf("main has got %s", s.origin("log", "--format=%s", "main"))
+			}
+		})
+	}
 	t.Run("words", func(t *testing.T) {
 		s := newStage(t, x)
 		r := s.trial(x)
@@ -112,13 +120,51 @@ func TestHold(t *testing.T) {
 			{[]string{"hold", "--reason", "a\nb"}, 2, "one line of text"},
 			{[]string{"hold", "--reason", "a\x1b[31mb"}, 2, "one line of text"},
 			{[]string{"hold", "../x", "--reason", "a"}, 2, "version"},
+			{[]string{"hold", "--lift", "--reason", "none", "--yes"}, 3, "nobody holds 0.1.0, so there is no hold to lift\nslipway: hint: slipway hold 0.1.0 --reason TEXT holds it"},
+			{[]string{"hold", "--lift", "--reason", "none", "--dry-run"}, 0, "Lift of a hold"},
 			{[]string{"hold", "--reason", "first"}, 2, "goes on without asking"}, // it asks, and nobody answers
 			{[]string{"hold", "--lift", "--reason", "second", "--yes"}, 3, "slipway hold 0.1.0 ends it as it was begun"},
 			{[]string{"hold", "--yes"}, 0, "no release publishes it until slipway hold 0.1.0 --lift --reason TEXT"},
+			{[]string{"hold", "--lift", "--reason", "second", "--yes"}, 0, "0.1.0 is not held any more"},
+			{[]string{"hold", "--lift", "--reason", "second", "--yes"}, 0, "0.1.0 is not held any more"}, // the same again
+			{[]string{"hold", "--lift", "--reason", "third", "--yes"}, 3, "nobody holds 0.1.0"},
 		} {
 			code, said := r.slipway(c.args...)
 			if said = strings.ReplaceAll(said, " -C "+r.dir, ""); code != c.code || !strings.Contains(said, c.says) {
 				t.Errorf("%q: %d, want %d and %q in\n%s", c.args, code, c.code, c.says, said)
+			}
+		}
+		if began, err := filepath.Glob(filepath.Join(r.journalDir(), "hold-*")); err != nil || len(began) != 2 {
+			t.Errorf("what was refused has begun, or was done twice: %v, %v", began, err)
+		}
+	})
+	// Wherever the end of a hold is killed, the same command ends it, also where somebody else has lifted it meanwhile.
+	t.Run("lift killed", func(t *testing.T) {
+		s := newStage(t, x)
+		one, two := s.trial(x), s.trial(x)
+		lift := []string{"hold", released, "--lift", "--reason", "it was the network", "--yes"}
+		here := func() bool { return s.origin("ls-tree", "--name-only", "main", ".slipway/holds/") != "" }
+		for _, meanwhile := range []bool{false, true} {
+			killed := 0
+			for code := -1; code == -1; killed++ {
+				hold(t, one, false)
+				two.env = []string{crash.Variable + "=" + strconv.Itoa(killed+1)}
+				code, _ = two.slipway(lift...)
+				two.env = nil
+				if meanwhile && here() {
+					hold(t, one, true)
+				} else if meanwhile {
+					code, said := one.slipway("hold", released, "--lift", "--reason", "late", "--yes")
+					if code != 3 || !strings.Contains(said, "nobody holds "+released) {
+						t.Errorf("after %d records: exit code %d:\n%s", killed+1, code, said)
+					}
+				}
+				if code, said := two.slipway(lift...); code != 0 || !strings.Contains(said, released+" is not held any more") || here() {
+					t.Errorf("killed after %d records: exit code %d, held %v:\n%s", killed+1, code, here(), said)
+				}
+			}
+			if killed < 6 { // after begin, look, gate, started and done, and not at all
+				t.Errorf("the lift was killed %d times", killed-1)
 			}
 		}
 	})

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -163,7 +162,7 @@ func (p *past) kills(t *testing.T, plain *gated, ways map[string]way) {
 			}
 			kills.Add(1)
 			said := s.told(r, w.want.before)
-			s.reported(r, w.want.before)
+			s.reported(r, w.want.before, false)
 			code, text := r.back()
 			if r.orderly(code, text); code != 0 {
 				t.Fatalf("status said %v; then exit code %d:\n%s", said, code, text)
@@ -184,10 +183,7 @@ func (s *stage) ended(r *trial, want returned) {
 			s.t.Errorf("status says %q of %s", event, step)
 		}
 	}
-	s.reported(r, want.before)
-	if _, err := os.Stat(filepath.Join(r.journalDir(), "rollback-1", "postmortem.md")); err != nil {
-		s.t.Error(err)
-	}
+	s.reported(r, want.before, true)
 	records := len(backRecords(s.t, r))
 	if code, said := r.back(); code != 0 || !strings.Contains(said, "0 steps done now") {
 		s.t.Errorf("once more: %d\n%s", code, said)

@@ -90,7 +90,7 @@ func (p *past) faulty(t *testing.T, g *gated, want returned) {
 				stopped.Add(1)
 				s.faults() // whoever asks now, asks a world that answers
 				s.told(r, want.before)
-				s.reported(r, want.before)
+				s.reported(r, want.before, true)
 				s.faults(strings.Split(name, " & ")...)
 				again, text := r.back()
 				if r.orderly(again, text); code == 5 || again == 5 {

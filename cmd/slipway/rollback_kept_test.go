@@ -13,7 +13,11 @@ import (
 // kept demands that the bad release is public, whole, with a notice, and not the latest.
 func (s *stage) kept(when string) {
 	s.t.Helper()
+	found := 0
 	for _, r := range s.World().GitHub.History(owner, project).Last().Releases {
+		if r.Tag == tagName || r.Tag == olderTag {
+			found++
+		}
 		if r.Tag == tagName && (r.Draft || !r.Prerelease || r.Latest || len(r.Assets) != 4 || strings.Count(r.Body, "[!CAUTION]") != 1) {
 			s.t.Errorf("%s: draft %v, prerelease %v, latest %v, %d assets, %q", when, r.Draft, r.Prerelease, r.Latest, len(r.Assets), r.Body)
 		}
@@ -21,15 +25,20 @@ func (s *stage) kept(when string) {
 			s.t.Errorf("%s: the older release is not the latest", when)
 		}
 	}
+	if found != 2 {
+		s.t.Errorf("%s: %d releases of the two", when, found)
+	}
 }
 
-// isDraft tells whether the bad release is one.
+// isDraft tells whether the bad release, which has to be there, is one.
 func (s *stage) isDraft() bool {
+	s.t.Helper()
 	for _, r := range s.World().GitHub.History(owner, project).Last().Releases {
 		if r.Tag == tagName {
 			return r.Draft
 		}
 	}
+	s.t.Errorf("there is no release %s", tagName)
 	return false
 }
 
@@ -88,14 +97,19 @@ func TestRollback_KeptForTheAUR(t *testing.T) {
 		if !s.isDraft() {
 			t.Error("the release is public, and nothing needs it any more")
 		}
+		s.replaced(r)
 	})
+	t.Run("followed", p.followed)
+	t.Run("by hand", p.byHand)
+	t.Run("carried on", p.carriedOn)
+	t.Run("never arrived", p.neverArrived)
 	t.Run("put back by somebody", func(t *testing.T) {
 		s := p.stage(t)
 		r := s.trial(p.template)
 		// The plan says it: the AUR first, then a look whether anything is needed any more, then the rest.
 		code, said := r.back("--dry-run", "--reason", "the settings do not open")
 		at := 0
-		for _, step := range []string{"gate/rollback", "push/hello-bin", "readback/hello-bin", "moved/hello-bin", "proof/rollback/aur", "withdraw", "latest", "revert", "hold", "outcome", "proof/rollback "} {
+		for _, step := range []string{"gate/rollback", "push/hello-bin", "readback/hello-bin", "moved/hello-bin", "proof/rollback/aur", "latest", "withdraw", "revert", "hold", "outcome", "proof/rollback "} {
 			i := strings.Index(said[at:], " "+step)
 			if i < 0 {
 				t.Fatalf("%d: want %s behind what comes before it in\n%s", code, step, said)

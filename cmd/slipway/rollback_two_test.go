@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -97,20 +96,38 @@ func (p *past) publishing(t *testing.T) *template {
 	t.Helper()
 	x := &template{dir: filepath.Join(t.TempDir(), project)}
 	copyTree(t, p.dir, x.dir)
-	file := filepath.Join(x.dir, ".slipway", released, journal.FileName)
-	at := slices.IndexFunc(journalOf(t, x.dir), func(rec pipeline.Record) bool { return rec.Step == "gate/aur" && rec.Event == pipeline.Done })
-	text, err := os.ReadFile(file)
-	if err == nil {
-		err = os.WriteFile(file, bytes.Join(bytes.SplitAfter(text, []byte("\n"))[:at+1], nil), 0o644)
-	}
-	if err != nil || at < 0 {
-		t.Fatal(at, err)
-	}
+	cutBehind(t, filepath.Join(x.dir, ".slipway", released), "gate/aur")
 	x.open(t)
 	return x
 }
 
-// unhurt demands that what the AUR offers can be installed: the release that it downloads from is public.
+// cutBehind takes out of the journal in a folder what came after a step was done, as if the program had been killed there.
+func cutBehind(t *testing.T, dir, step string) {
+	t.Helper()
+	at, n := 0, 0
+	for rec, err := range journal.Read(dir).Records() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; rec.Step == step && rec.Event == pipeline.Done {
+			at = n
+		}
+	}
+	if at == 0 {
+		t.Fatalf("%s was not done", step)
+	}
+	file := filepath.Join(dir, journal.FileName)
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, bytes.Join(bytes.SplitAfter(text, []byte("\n"))[:at], nil), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unhurt demands that what the AUR offers can be installed: each file that it downloads is in a public release, with the
+// bytes that it wants.
 func (s *stage) unhurt() (offered string) {
 	s.t.Helper()
 	history, err := s.World().AUR.History(aurName)
@@ -118,10 +135,27 @@ func (s *stage) unhurt() (offered string) {
 		s.t.Fatal(err)
 	}
 	offered = history.Last().Version
+	public := map[string]string{} // SHA-256 by tag and name
 	for _, r := range s.World().GitHub.History(owner, project).Last().Releases {
-		if tag := "v" + strings.TrimSuffix(offered, "-1"); r.Tag == tag && r.Draft {
-			s.t.Errorf("the AUR offers %s, and release %s is a draft", offered, tag)
+		for _, a := range r.Assets {
+			if !r.Draft && a.State == "uploaded" {
+				public[r.Tag+"/"+a.Name] = a.SHA256
+			}
 		}
+	}
+	srcinfo := gitIn(s.t, filepath.Join(s.dir, "aur", aurName+".git"), "show", "master:.SRCINFO")
+	sources, sums, remote := valuesOf(srcinfo, "source"), valuesOf(srcinfo, "sha256sums"), 0
+	for i, source := range sources {
+		_, file, is := strings.Cut(source, "https://github.com/"+owner+"/"+project+"/releases/download/")
+		if !is {
+			continue
+		}
+		if remote++; i >= len(sums) || public[file] != sums[i] {
+			s.t.Errorf("the AUR offers %s, and nobody can download %s: SHA-256 %q, want %q", offered, file, public[file], sums)
+		}
+	}
+	if remote == 0 {
+		s.t.Errorf("the AUR offers %s, which downloads nothing: %q", offered, sources)
 	}
 	return offered
 }
@@ -187,7 +221,7 @@ func (p *past) rival(t *testing.T, g *gated, want returned) {
 			t.Errorf("%s is done", step)
 		}
 	}
-	s.reported(r, want.before)
+	s.reported(r, want.before, true)
 	if got := s.unhurt(); got != released+"-2" {
 		t.Errorf("the AUR offers %s", got)
 	}

@@ -343,15 +343,16 @@ var instead = regexp.MustCompile(`slipway: hint: |[:;,] (leave|add|roll back|nam
 
 // orderly demands of every end that it is one of those that the program knows, and that an error says what can be done.
 func (h *stagehand) orderly(d *deed) {
+	_, failed, _ := strings.Cut(d.said, "slipway: error: ")
 	switch {
 	case d.killed && d.trouble != "" && !strings.HasPrefix(d.trouble, "faults"):
 		return
 	case d.code < 0 || d.code > 6:
 		h.fault("%s: exit code %d", d.action, d.code)
-	case d.code != 0 && !strings.Contains(d.said, "slipway: error: "):
+	case d.code != 0 && failed == "":
 		h.fault("%s: exit code %d without an error", d.action, d.code)
-	case d.code == 2 && instead.MatchString(d.said):
-	case d.code > 1 && !strings.Contains(d.said, "slipway: hint: "):
+	case d.code == 2 && instead.MatchString(failed):
+	case d.code > 1 && !strings.Contains(failed, "slipway: hint: "):
 		h.fault("%s: exit code %d, and nothing says what can be done", d.action, d.code)
 	}
 	for _, bad := range []string{"panic", "goroutine ", ".go:", "%!"} {

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/imrightguy/slipway/phases"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/journal"
 )
 
 // rest brings the world to rest with plain commands, now that nothing goes wrong any more: what nobody finished is taken
@@ -30,6 +34,7 @@ func (h *stagehand) rest() {
 			}
 			a := action{on: on, do: "back"}
 			if last[on] != nil {
+				h.holdAgain(on, last[on].said)
 				a.args = advice(last[on].said)
 			}
 			d := *h.act(a)
@@ -45,6 +50,22 @@ func (h *stagehand) rest() {
 		}
 	}
 	h.fault("nobody comes to rest")
+}
+
+// holdAgain puts a hold back where an error recommends that; a lift that was begun ends first.
+func (h *stagehand) holdAgain(on int, said string) {
+	hold := action{on: on, do: "hold", args: []string{"--reason", "it is slow"}}
+	recommends := func(said, words string) bool {
+		_, hint, _ := strings.Cut(said, "slipway: hint: ")
+		return strings.Contains(hint, " hold "+released+words)
+	}
+	if !recommends(said, " --reason TEXT") {
+		return
+	}
+	if d := h.act(hold); d.code != 0 && recommends(d.said, " --lift ends it") {
+		h.act(action{on: on, do: "lift"})
+		h.act(hold)
+	}
 }
 
 // hinted finds a rollback in what was said.
@@ -155,9 +176,9 @@ func (h *stagehand) rolledBack(m moment, levels map[string]bool) {
 	if text, _ := h.git("origin.git", "show", main+":app.json"); levels["git"] && !strings.Contains(text, "development") {
 		h.fault("rolled back, and main has app.json %s", text)
 	}
-	lifted := false
+	lifted, held := false, h.lastHeld()
 	for _, d := range h.deeds {
-		lifted = lifted || d.do == "lift"
+		lifted = lifted || d.do == "lift" && d.ended.After(held)
 	}
 	if levels["hold"] && !lifted && !h.held(main, map[string]bool{}) {
 		h.fault("rolled back, and %s is not held", released)
@@ -165,4 +186,32 @@ func (h *stagehand) rolledBack(m moment, levels map[string]bool) {
 	if levels["aur"] && !strings.Contains(m.version, older) {
 		h.fault("rolled back, and the AUR has %s", m.version)
 	}
+}
+
+// lastHeld is when a rollback or a hold has last made the version held, or found it so.
+func (h *stagehand) lastHeld() (at time.Time) {
+	for _, d := range h.deeds {
+		if d.do == "hold" && d.code == 0 {
+			at = d.ended
+		}
+	}
+	for _, r := range h.machines {
+		if r == nil {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(r.journalDir(), "rollback-*", journal.FileName))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, file := range files {
+			for rec, err := range journal.Read(filepath.Dir(file)).Records() {
+				if err != nil {
+					h.fault("%s: %v", file, err)
+				} else if rec.Step == "rollback/hold" && rec.Event == pipeline.Done && rec.Time.After(at) {
+					at = rec.Time
+				}
+			}
+		}
+	}
+	return at
 }

@@ -221,7 +221,7 @@ func (p *phase) Plan(_ context.Context, env *pipeline.Env) ([]pipeline.Step, err
 	}
 	sent := []string{gitflow.CheckID, github.CheckID, gateBuild}
 	if !existing {
-		steps = append(steps, branch{gitflow.Branch(p.c.Git, git, sent...), hub})
+		steps = append(steps, branch{kept{gitflow.Branch(p.c.Git, git, sent...), hub}})
 		sent = append(sent, gitflow.BranchID)
 	}
 	steps = append(steps, hub.Draft(sent...))
@@ -229,7 +229,7 @@ func (p *phase) Plan(_ context.Context, env *pipeline.Env) ([]pipeline.Step, err
 	steps = append(steps,
 		hub.Inspect(),
 		pipeline.NewGate(g, append(slices.Clone(p.o.Needs), notes.ID, gitflow.CheckID, github.CheckID, github.InspectID)...),
-		gitflow.Tag(p.c.Git, git, GateID),
+		kept{gitflow.Tag(p.c.Git, git, GateID), hub},
 		hub.Publish(GateID, gitflow.TagID),
 		hub.Download(),
 	)

@@ -109,7 +109,7 @@ func (o *Options) revertible(t *mainline.Tip) (map[string]mainline.File, error) 
 		}
 	}
 	if len(foreign) > 0 {
-		return nil, fmt.Errorf("%w: %s on branch %s is neither as %s has it nor as before: somebody has changed it since; revert it by hand, or leave this level out with --level",
+		return nil, fmt.Errorf("%w: %s on branch %s is neither as %s has it nor as before: somebody has changed it since; revert it by hand, or leave level git out",
 			pipeline.ErrConflict, strings.Join(foreign, ", "), o.Branch.Name, o.Facts.Tag)
 	}
 	return files, nil
@@ -148,7 +148,7 @@ func (s untag) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rece
 }
 
 func (o *Options) otherTag(now string) error {
-	return fmt.Errorf("%w: tag %s is %s, not the one that the release made, %s: whoever moved it knows why", pipeline.ErrConflict, o.Facts.Tag, now, o.Facts.TagObject)
+	return fmt.Errorf("%w: tag %s is %s, not the one that the release made, %s: look at who has moved it, or roll back without --delete-tag", pipeline.ErrConflict, o.Facts.Tag, now, o.Facts.TagObject)
 }
 
 // caches is what keeps a tag that is deleted.
@@ -164,6 +164,9 @@ func (s untag) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 	err = a.Delete(ctx, s.o.tagRef(), plumbing.NewHash(s.o.Facts.TagObject))
 	if errors.Is(err, gitremote.ErrExists) {
 		return nil, fmt.Errorf("%w: %w", pipeline.ErrConflict, err)
+	}
+	if _, declined := errors.AsType[*gitremote.RefusedError](err); declined {
+		return nil, fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
 	}
 	if err != nil {
 		return nil, err

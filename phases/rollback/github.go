@@ -13,6 +13,9 @@ import (
 	"github.com/imrightguy/slipway/pipeline"
 )
 
+// NeededBy is the key of the receipt of rollback/withdraw that says what downloads from the release, whatever became of it.
+const NeededBy = "needed by"
+
 // What can have become of a release.
 const (
 	asDraft  = "draft"  // nobody sees it
@@ -37,11 +40,15 @@ func (s withdraw) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 		return nil, err
 	}
 	rel, gone, err := s.find(ctx, w)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case gone:
-		return pipeline.Receipt{"state": asGone}, nil
+	}
+	by, err := s.neededBy(ctx, ws)
+	if err != nil {
+		return nil, err
+	}
+	if gone {
+		return become(pipeline.Receipt{}, asGone, by), nil
 	}
 	r := pipeline.Receipt{"id": strconv.FormatInt(rel.ID, 10)}
 	if rel.Bears(hub.Marker(ws.Run)) {
@@ -49,23 +56,29 @@ func (s withdraw) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 	}
 	switch {
 	case rel.Draft:
-		r["state"] = asDraft
-	case s.o.says(rel, ws.Run):
-		r["state"] = asNotice
-	default:
-		return nil, nil
+		return become(r, asDraft, by), nil
+	case s.o.says(rel, ws.Run, by != ""):
+		return become(r, asNotice, by), nil
 	}
-	return r, nil
+	return nil, nil
+}
+
+// become completes the receipt of a release with what became of it, and what needs it all the same.
+func become(r pipeline.Receipt, state, by string) pipeline.Receipt {
+	if r["state"] = state; by != "" {
+		r[NeededBy] = by
+	}
+	return r
 }
 
 // says tells that a public release says on its page that it is withdrawn, and that nothing more is to be done to it: the
 // words are this run's, or those of another rollback to the same version where it may or has to stay public. A marker
 // alone says nothing to people: a draft that somebody publishes again has one.
-func (o *Options) says(rel hub.Release, run string) bool {
+func (o *Options) says(rel hub.Release, run string, needed bool) bool {
 	plain := *o
 	plain.Reason = ""
 	noticed := strings.Contains(strings.ReplaceAll(rel.Body, "\r\n", "\n"), plain.notice())
-	return noticed && (rel.Bears(hub.Marker(run)) || rel.Immutable || rel.Prerelease && len(o.Keeps) > 0)
+	return noticed && (rel.Bears(hub.Marker(run)) || rel.Immutable || rel.Prerelease && needed)
 }
 
 // Run makes it a draft again, or says on its page what became of it.
@@ -81,13 +94,20 @@ func (s withdraw) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 	if gone {
 		return pipeline.Receipt{"state": asGone}, nil
 	}
-	now := rel
-	if len(s.o.Keeps) == 0 {
+	by, err := s.neededBy(ctx, ws)
+	if err == nil && len(s.o.Keeps) == 0 {
+		err = s.unneeded(by)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
+	}
+	now, kept := rel, by != ""
+	if !kept {
 		now, err = w.Retract(ctx, rel.ID, hub.Marker(ws.Run))
 	}
-	if kept := len(s.o.Keeps) > 0; kept || refuses(err) {
+	if kept || refuses(err) {
 		if kept {
-			ws.Logf("it stays public: %s", s.o.needed())
+			ws.Logf("it stays public: %s", by)
 		} else {
 			ws.Logf("it cannot be a draft again (%v): its notes say that it is withdrawn", err)
 		}
@@ -100,7 +120,37 @@ func (s withdraw) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 	if now.Draft {
 		state = asDraft
 	}
-	return pipeline.Receipt{pipeline.Marker: ws.Run, "id": strconv.FormatInt(rel.ID, 10), "state": state}, nil
+	return become(pipeline.Receipt{pipeline.Marker: ws.Run, "id": strconv.FormatInt(rel.ID, 10)}, state, by), nil
+}
+
+// neededBy says in words what downloads from the release at this moment; "" where nothing does.
+func (p *phase) neededBy(ctx context.Context, ws *pipeline.Workspace) (by string, err error) {
+	if p.o.Needed == nil {
+		if len(p.o.Keeps) > 0 {
+			by = p.o.needed()
+		}
+		return by, nil
+	}
+	by, err = p.o.Needed(ctx, ws)
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return by, err
+	case len(p.o.Keeps) > 0: // who asks for GitHub alone is not to wait for the AUR
+		ws.Logf("cannot ask the AUR what it needs, so nothing is taken from it: %v", err)
+		return p.o.needed() + ", as far as the journal knows", nil
+	}
+	return "", fmt.Errorf("cannot find out whether the AUR needs release %s: %w", p.o.Facts.Tag, err)
+}
+
+// unneeded is a conflict where something downloads from the release, which is not to be public any more.
+func (p *phase) unneeded(by string) error {
+	if by == "" {
+		return nil
+	}
+	return &hub.ConflictError{
+		What: by + ": nobody can install that once release " + p.o.Facts.Tag + " is withdrawn; take the journal of who pushed it with slipway state load FILE, or push a PKGBUILD that needs other files",
+		IDs:  []int64{p.o.Facts.ReleaseID},
+	}
 }
 
 // refuses tells that a release stays public whatever is asked: it is immutable, or the server makes no drafts of them.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"github.com/imrightguy/slipway/phases/internal/hold"
 	"github.com/imrightguy/slipway/phases/internal/hub"
 	"github.com/imrightguy/slipway/pipeline"
@@ -71,7 +73,7 @@ func (s standing) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 		errs = append(errs, s.github(ctx, ws, &f))
 	}
 	if o.Git || o.Hold || o.DeleteTag {
-		if o.Facts.TagObject != "" {
+		if o.DeleteTag {
 			expected = append(expected, fmt.Sprintf("tag %s is %s", o.Facts.Tag, o.Facts.TagObject))
 		}
 		if o.Git {
@@ -84,6 +86,7 @@ func (s standing) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 		expected = append(expected, "nobody holds "+o.Older+", which users are brought back to")
 		errs = append(errs, s.olderHeld(ctx, ws, &f))
 	}
+	f.notes = append(f.notes, o.Notes...)
 	e := gate.Evidence{Check: Standing, Expected: strings.Join(expected, "; ")}
 	if len(expected) == 0 {
 		e.Expected = "nothing but the AUR is rolled back"
@@ -94,6 +97,10 @@ func (s standing) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 // olderHeld looks whether the version that users are brought back to was taken from them as well.
 func (s standing) olderHeld(ctx context.Context, ws *pipeline.Workspace, f *findings) error {
 	found, err := hold.Look(ctx, ws, s.o.Branch, s.o.Older)
+	if errors.Is(err, plumbing.ErrReferenceNotFound) {
+		f.note("there is no branch %s, where a hold would be", s.o.Branch.Name)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("cannot find out whether %s is held: %w", s.o.Older, err)
 	}
@@ -113,21 +120,29 @@ func (s standing) github(ctx context.Context, ws *pipeline.Workspace, f *finding
 		return fmt.Errorf("cannot look at %s: %w", s.o.Page, err)
 	}
 	if !a.Push {
-		f.fault("the token may not push to %s: it needs to write the repository's contents", a.FullName)
+		f.fault("the token may not push to %s: it needs to write the repository's contents; or leave level %s out", a.FullName, GitHub)
 		return nil
 	}
+	if a.Archived {
+		f.fault("%s is archived, and takes no writes: end that on its page, or leave level %s out", a.FullName, GitHub)
+	}
 	rel, gone, err := s.find(ctx, w)
-	switch {
-	case err != nil:
+	if err != nil {
 		return f.conflict(err)
+	}
+	by, err := s.neededBy(ctx, ws)
+	if err != nil {
+		return err
+	}
+	switch kept := by != "" && len(s.o.Keeps) > 0; {
+	case (gone || rel.Draft) && kept:
+		f.note("the release is not public any more, and %s: nobody can install that now; level aur mends it", by)
 	case gone:
 		f.note("the release is gone already")
-	case rel.Draft && len(s.o.Keeps) > 0:
-		f.note("the release is a draft already, and %s: nobody can install that now; level aur mends it", s.o.needed())
 	case rel.Draft:
 		f.note("the release is withdrawn already")
-	case len(s.o.Keeps) > 0:
-		f.note("%s: it stays public, with a notice", s.o.needed())
+	case kept:
+		f.note("%s: it stays public, with a notice", by)
 	case rel.Immutable:
 		f.note("the release is immutable: it stays public, with a notice")
 	}
@@ -172,14 +187,16 @@ func (s standing) git(ctx context.Context, ws *pipeline.Workspace, f *findings) 
 		switch now := refs[o.tagRef()].Hash; {
 		case now == "":
 			f.note("tag %s is gone", o.Facts.Tag)
-		case now != o.Facts.TagObject:
+		case now != o.Facts.TagObject && o.DeleteTag:
 			_ = f.conflict(o.otherTag(now))
+		case now != o.Facts.TagObject: // nothing here touches it, and users are brought back all the same
+			f.note("tag %s is %s, not the one that the release made, %s: look at who has moved it", o.Facts.Tag, now, o.Facts.TagObject)
 		case o.DeleteTag:
 			f.note("deleting tag %s: %s", o.Facts.Tag, caches)
 		}
 	}
 	if _, there := refs[o.Branch.Ref()]; !there {
-		f.fault("there is no branch %s", o.Branch.Name)
+		f.fault("there is no branch %s: leave levels %s and %s out", o.Branch.Name, Git, Hold)
 		return nil
 	}
 	if !o.Git {

@@ -53,18 +53,27 @@ func (s outcomeStep) withdrawn(ctx context.Context, ws *pipeline.Workspace, f *f
 		return err
 	}
 	rel, gone, err := s.find(ctx, w)
-	switch {
-	case err != nil || gone:
+	if err != nil {
 		return err
+	}
+	by, err := s.neededBy(ctx, ws)
+	if err != nil {
+		return err
+	}
+	switch kept := by != "" && len(s.o.Keeps) > 0; {
+	case (gone || rel.Draft) && kept: // it was not us
+		f.note("somebody has taken it from the public, and %s: nobody can install that now; level aur mends it", by)
+	case (gone || rel.Draft) && by != "":
+		return s.unneeded(by)
+	case gone:
+		f.note("it is gone")
 	case s.o.Delete:
 		f.fault("release %s is still there", rel.Tag)
-	case rel.Draft && len(s.o.Keeps) > 0:
-		f.note("somebody has made a draft of it, and %s: it cannot be installed from there now", s.o.needed())
 	case rel.Draft:
 		f.note("it is a draft, with its assets")
-	case s.o.says(rel, ws.Run) && len(s.o.Keeps) > 0:
-		f.note("it is public, with a notice: %s", s.o.needed())
-	case s.o.says(rel, ws.Run):
+	case s.o.says(rel, ws.Run, by != "") && kept:
+		f.note("it is public, with a notice: %s", by)
+	case s.o.says(rel, ws.Run, by != ""):
 		f.note("it is public, with a notice: it could not be a draft again")
 	default:
 		f.fault("release %s is public, and does not say that it is withdrawn", rel.Tag)

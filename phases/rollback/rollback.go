@@ -5,12 +5,12 @@
 //	rollback/older       the older release is public, with the bytes that its checksums name
 //	gate/rollback
 //	proof/rollback/aur   aur: no package downloads from the release any more
-//	rollback/withdraw    github: back to a draft; where that cannot be, a prerelease with a notice
 //	rollback/latest      github: the latest release is the older one
+//	rollback/withdraw    github: back to a draft; where that cannot be, a prerelease with a notice
 //	rollback/delete      github, only when asked for: the withdrawn release is deleted
 //	rollback/revert      git: the files that the version commit changed are as before, in a commit of its own
 //	rollback/tag         git, only when asked for: the tag is deleted
-//	rollback/hold        hold: nothing publishes the version again; before withdraw where the release is still under way
+//	rollback/hold        hold: nothing publishes the version again; before latest where the release is still under way
 //	rollback/outcome     all of it read back
 //	proof/rollback
 //
@@ -18,8 +18,8 @@
 // cannot be taken back comes after the one before it. Users are moved first, the record is put right afterwards.
 //
 // A release whose files an AUR package still installs is not taken from the public: its users would get an error in the
-// place of a program. It becomes a prerelease with a notice then ([Options].Keeps). The AUR is looked at before that; what
-// somebody pushes there between the look and the withdrawal, or later, is not seen.
+// place of a program. It becomes a prerelease with a notice then ([Options].Keeps). The AUR is looked at right before that,
+// and by rollback/outcome; what somebody pushes there later is not seen.
 package rollback
 
 import (
@@ -118,7 +118,13 @@ type Options struct {
 	// Moved are steps that look, behind First, whether AUR packages download from the release no more. What they report has
 	// to pass before the release is taken from the public.
 	Moved []pipeline.Step
-	// Keeps are the AUR packages that go on downloading from the release, so that it stays public.
+	// Notes are what people have to know before they approve.
+	Notes []string
+	// Needed says in words which AUR packages download from the release at that moment, "" where none does. It is asked right
+	// before the release is taken from the public, as days may have passed since Moved, and once more behind it. nil: those
+	// of Keeps do.
+	Needed func(context.Context, *pipeline.Workspace) (string, error)
+	// Keeps are the AUR packages that are not corrected: as long as they download from the release it stays public.
 	Keeps []string
 	// Gate makes gate/rollback as release.yaml has it, given the checks that are reported.
 	Gate func(checks []string) (gate.Gate, error)
@@ -229,10 +235,12 @@ func (p *phase) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error) {
 	}
 	hubTarget := func(tag string) string { return o.Page + " release " + tag }
 	if o.GitHub {
-		add(func(sp pipeline.Spec) pipeline.Step { return withdraw{p, sp} }, WithdrawID, o.withdrawal(), hubTarget(o.Facts.Tag), Withdrawn)
+		// GitHub picks one by itself when the latest release is withdrawn, which may be a nightly one: so the older one is made
+		// the latest before that.
 		if o.Facts.Latest && o.OlderTag != "" {
 			add(func(sp pipeline.Spec) pipeline.Step { return latest{p, sp} }, LatestID, map[string]string{"tag": o.OlderTag}, o.Page+" latest release "+o.OlderTag, Latest)
 		}
+		add(func(sp pipeline.Spec) pipeline.Step { return withdraw{p, sp} }, WithdrawID, o.withdrawal(), hubTarget(o.Facts.Tag), Withdrawn)
 		if o.Delete {
 			add(func(sp pipeline.Spec) pipeline.Step { return remove{p, sp} }, DeleteID, nil, hubTarget(o.Facts.Tag), Withdrawn)
 		}
@@ -359,16 +367,41 @@ func (p *phase) find(ctx context.Context, w world) (rel hub.Release, gone bool, 
 		if err == nil && !a.Push {
 			err = fmt.Errorf("the token may not push to %s, and so sees no drafts: %w", a.FullName, hub.ErrForbidden)
 		}
+		if err == nil {
+			err = p.alone(ctx, w)
+		}
 		return rel, err == nil, err
 	}
 	if err != nil {
 		return rel, false, fmt.Errorf("cannot look at release %s: %w", p.o.Facts.Tag, err)
 	}
+	if rel.Draft {
+		if err := p.alone(ctx, w); err != nil {
+			return rel, false, err
+		}
+	}
 	if rel.Tag != p.o.Facts.Tag {
 		return rel, false, &hub.ConflictError{
-			What: fmt.Sprintf("the release that was published as %s belongs to tag %q now: somebody has made another one of it; put the tag back on its page, or leave this level out with --level", p.o.Facts.Tag, rel.Tag),
+			What: fmt.Sprintf("the release that was published as %s belongs to tag %q now: somebody has made another one of it; put the tag back on its page, or leave level github out", p.o.Facts.Tag, rel.Tag),
 			IDs:  []int64{rel.ID},
 		}
 	}
 	return rel, false, nil
+}
+
+// alone is a conflict where the release is not public any more, and another one of its tag is: somebody has made it anew.
+func (p *phase) alone(ctx context.Context, w world) error {
+	other, err := w.ByTag(ctx, p.o.Facts.Tag)
+	switch {
+	case errors.Is(err, hub.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot find out whether there is another release %s: %w", p.o.Facts.Tag, err)
+	case other.ID == p.o.Facts.ReleaseID: // published again a moment ago
+		return nil
+	}
+	return &hub.ConflictError{
+		What: fmt.Sprintf("somebody has made release %s anew, and it is public (id %d): look at it and delete it on its page, or leave level github out", p.o.Facts.Tag, other.ID),
+		IDs:  []int64{other.ID},
+	}
 }

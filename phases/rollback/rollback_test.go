@@ -88,14 +88,17 @@ func TestPlan_Order(t *testing.T) {
 	}
 	moved := []pipeline.Step{looker{pipeline.Spec{ID: "rollback/moved/x-bin", Checks: []string{"aur-moved"}}}}
 	last, with := plan(func(o *Options) { o.Moved = moved })
-	if want := []string{MovedID, WithdrawID, LatestID, RevertID, HoldID}; !slices.Equal(last, want) {
+	if want := []string{MovedID, LatestID, WithdrawID, RevertID, HoldID}; !slices.Equal(last, want) {
 		t.Errorf("%v, want %v", last, want)
 	}
-	if needs := spec(with, WithdrawID).Needs; !slices.Contains(needs, MovedID) || !slices.Contains(needs, GateID) {
+	if needs := spec(with, LatestID).Needs; !slices.Contains(needs, MovedID) || !slices.Contains(needs, GateID) {
+		t.Errorf("latest needs %v", needs)
+	}
+	if needs := spec(with, WithdrawID).Needs; !slices.Contains(needs, LatestID) || !slices.Contains(needs, GateID) {
 		t.Errorf("withdraw needs %v", needs)
 	}
 	first, before := plan(func(o *Options) { o.Moved, o.HoldFirst = moved, true })
-	if want := []string{HoldID, MovedID, WithdrawID, LatestID, RevertID}; !slices.Equal(first, want) {
+	if want := []string{HoldID, MovedID, LatestID, WithdrawID, RevertID}; !slices.Equal(first, want) {
 		t.Errorf("%v, want %v", first, want)
 	}
 	if a, b := gate.Sum(spec(with, HoldID)), gate.Sum(spec(before, HoldID)); a != b {
@@ -128,15 +131,12 @@ func TestSays(t *testing.T) {
 	} {
 		p := o
 		p.Reason = "another reason"
-		if c.keep {
-			p.Keeps = []string{"x-bin"}
-		}
-		if got := p.says(c.rel, "mine"); got != c.want {
+		if got := p.says(c.rel, "mine", c.keep); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}
 	o.Older = "3.1.0"
-	if o.says(hub.Release{Body: body, Immutable: true}, "mine") {
+	if o.says(hub.Release{Body: body, Immutable: true}, "mine", false) {
 		t.Error("a notice that names another version counts")
 	}
 }

@@ -2,28 +2,28 @@
 // goes back by itself, so the package's version has to rise while what it installs is older.
 //
 //	3.2.1-1 is bad, 3.2.0 was good      3.2.1+really3.2.0-1, which 3.2.2-1 follows
-//	with the build number kept          3.2.1+1-1 becomes 3.2.1+1+really3.2.0-1, which 3.2.1+2-1 follows
+//	with the build numbers kept         3.2.1+1-1 becomes 3.2.1+1+really3.2.0+4-1, which 3.2.1+2-1 follows for pacman
 //	gone back before                    3.2.1+really3.2.0-1 becomes 3.2.1+really3.2.0+really3.1.0-1
 //	with an epoch                       1:3.2.0-1, which only versions with that epoch or a higher one follow, for ever
+//	and from there further back         1:3.2.0+really3.1.0-1
+//	others have committed on top of it  3.2.1+really3.2.0-1 becomes 3.2.1+really3.2.0-2
 //
-// What is published decides, not what release.yaml says: the tip of the AUR repository is read, and the bad release must
-// be there. Where the repository's history knows the older version, the payload must still be what users got then.
+// What is published decides, not what release.yaml says. The history of the AUR repository is read, and the bad release
+// must be there. The greatest version counts that users of it can have, of the bad release or of a correction, not the tip
+// alone: where others have put the bad release back behind a correction, 3.2.1-2 after 3.2.1+really3.2.0-1, the next one
+// has to follow both. Where the history knows the older version, the payload must still be what users got then.
 package correction
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/object"
-	"github.com/go-git/go-git/v5/plumbing/storer"
 
-	"github.com/imrightguy/slipway/phases/aur/history"
 	"github.com/imrightguy/slipway/phases/aur/published"
 	"github.com/imrightguy/slipway/phases/aur/remote"
 	"github.com/imrightguy/slipway/phases/aur/subject"
@@ -88,82 +88,74 @@ func (s step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt
 	if err != nil {
 		return nil, fmt.Errorf("cannot look at the AUR repository: %w", err)
 	}
-	was, err := at(r, tip)
+	was, err := remote.At(r, tip)
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell what version of %s is published: %w; %s", s.Package.Name, err, s.Instead)
 	}
-	bad, err := s.newestBad(r, tip)
+	all, err := remote.All(r, tip)
 	if err != nil {
 		return nil, err
 	}
-	now, err := s.next(was, bad)
+	now, err := s.next(all)
 	if err != nil {
 		return nil, fmt.Errorf("%w; %s", err, s.Instead)
 	}
-	if err := s.unchanged(ws, r, tip); err != nil {
+	if err := s.unchanged(ws, all); err != nil {
 		return nil, fmt.Errorf("%w; %s", err, s.Instead)
 	}
-	ws.Logf("%s has %s, which %s follows", s.Package.Name, was, now)
+	ws.Logf("%s has %s, which %s follows", s.Package.Name, was.Version, now)
 	return pipeline.Receipt{KeyPkgVer: now.PkgVer, KeyPkgRel: now.PkgRel, KeyEpoch: now.Epoch, "published": was.String()}, nil
-}
-
-// at is the version that a commit publishes.
-func at(r *git.Repository, commit plumbing.Hash) (v remote.Version, err error) {
-	if commit.IsZero() {
-		return v, errors.New("its AUR repository is empty")
-	}
-	text, err := srcinfo(r, commit)
-	if err == nil {
-		v, err = remote.ReadVersion(text)
-	}
-	return v, err
-}
-
-func srcinfo(r *git.Repository, commit plumbing.Hash) (string, error) {
-	files, err := history.Files(r, commit)
-	if err != nil {
-		return "", err
-	}
-	f := files[".SRCINFO"]
-	if f.Size == 0 {
-		return "", errors.New("there is no .SRCINFO")
-	}
-	return f.Text(subject.MaxFile)
 }
 
 // word is what stands between a bad version and the older one that it holds in truth.
 const word = "+really"
 
-// next is the version that follows the published one with the older payload. Where that is what is published, it stays.
-// Bad is the newest version of the bad release that ever was published, zero for none: somebody may have put the older
-// version back as it was, which reaches nobody who has the bad one.
-func (s step) next(was, bad remote.Version) (now remote.Version, err error) {
-	from := was
-	there := s.isGood(was.PkgVer)
-	if reverted := there && bad.PkgVer != "" && pkgbuild.Vercmp(was.String(), bad.String()) < 0; reverted {
-		from, there = bad, false
+// next is the version with the older payload that follows all that users of the bad release can have, by what was
+// published, the tip first. Where that is the tip, and a run of Slipway has made it, it stays.
+func (s step) next(all []remote.Published) (now remote.Version, err error) {
+	tip := all[0]
+	bad := remote.Greatest(all, func(p remote.Published) bool { return s.isBad(p.PkgVer) })
+	// What our runs have published above it although it is older was gone back to with an epoch.
+	raised := map[[2]string]bool{}
+	for _, p := range all {
+		if bad != nil && p.Ours && pkgbuild.Vercmp(p.String(), bad.String()) > 0 && pkgbuild.Vercmp(p.PkgVer, s.Bad) < 0 {
+			raised[[2]string{p.Epoch, p.PkgVer}] = true
+		}
 	}
-	epoch := 0
+	theirs := func(p remote.Published) bool { return s.isBad(p.PkgVer) || raised[[2]string{p.Epoch, p.PkgVer}] }
+	from := tip
+	if p := remote.Greatest(all, theirs); p != nil && pkgbuild.Vercmp(p.String(), tip.String()) > 0 {
+		from = *p
+	}
+	var epoch int64
 	if from.Epoch != "" {
-		if epoch, err = strconv.Atoi(from.Epoch); err != nil || epoch < 0 {
+		if epoch, err = strconv.ParseInt(from.Epoch, 10, 32); err != nil {
 			return now, fmt.Errorf("%s has epoch %s, which no package can follow", s.Package.Name, from.Epoch)
 		}
 	}
-	now = remote.Version{PkgRel: "1", Epoch: strconv.Itoa(epoch)}
-	theirs := s.isBad(from.PkgVer)
+	now = remote.Version{PkgRel: "1", Epoch: strconv.FormatInt(epoch, 10)}
 	switch {
-	case strings.HasSuffix(from.PkgVer, word+s.Good) && theirs && !s.Epoch, there && s.Epoch && epoch > 0 && bad.PkgVer != "":
+	case strings.HasSuffix(from.PkgVer, word+s.Good) && theirs(from) && !s.Epoch, bad != nil && s.isGood(from.PkgVer):
 		now.PkgVer, now.PkgRel = from.PkgVer, from.PkgRel
-		return now, nil
-	case !theirs:
-		return now, fmt.Errorf("the AUR has %s %s, and not %s: there is nothing of that release to correct, or somebody else has published since", s.Package.Name, was, s.Bad)
+		if !tip.Ours || from.Commit != tip.Commit { // with other content, which is replaced
+			if now.PkgRel = pkgbuild.NextPkgRel(from.PkgRel); !whole.MatchString(now.PkgRel) {
+				return now, fmt.Errorf("%s has pkgrel %s, which no package can follow", s.Package.Name, from.PkgRel)
+			}
+		}
+	case !theirs(from):
+		return now, fmt.Errorf("the AUR has %s %s, and not %s: there is nothing of that release to correct, or somebody else has published since", s.Package.Name, tip.Version, s.Bad)
 	case s.Epoch:
-		now.PkgVer, now.Epoch = s.Good, strconv.Itoa(epoch+1)
-		return now, nil
+		now.PkgVer, now.Epoch = s.Good, strconv.FormatInt(epoch+1, 10)
+	case !s.isBad(from.PkgVer) && pkgbuild.Vercmp(s.Good, from.PkgVer) > 0: // not as far back as before
+		now.PkgVer = s.Good
+	default:
+		now.PkgVer, err = pkgbuild.Really(from.PkgVer, s.Good)
 	}
-	now.PkgVer, err = pkgbuild.Really(from.PkgVer, s.Good)
 	return now, err
 }
+
+// whole is a pkgrel that is one.
+var whole = regexp.MustCompile(`^[0-9]+$`)
 
 // isBad tells that a pkgver is of the release that is gone back from, also where an older payload was put under it.
 func (s step) isBad(pkgver string) bool {
@@ -175,77 +167,54 @@ func (s step) isGood(pkgver string) bool {
 	return pkgver == s.Good || strings.HasPrefix(pkgver, s.Good+"+") && !strings.HasPrefix(pkgver, s.Good+word)
 }
 
-// newestBad is the newest version of the bad release in a repository's history; zero where there is none.
-func (s step) newestBad(r *git.Repository, tip plumbing.Hash) (bad remote.Version, err error) {
-	return bad, each(r, tip, func(_ plumbing.Hash, v remote.Version, _ string) error {
-		if !s.isBad(v.PkgVer) {
-			return nil
-		}
-		bad = v
-		return storer.ErrStop
-	})
-}
-
-// each looks at the commits of a repository that have a version, newest first, with their .SRCINFO.
-func each(r *git.Repository, tip plumbing.Hash, look func(plumbing.Hash, remote.Version, string) error) error {
-	log, err := r.Log(&git.LogOptions{From: tip})
-	if err != nil {
-		return fmt.Errorf("cannot read the history of the AUR repository: %w", err)
-	}
-	defer log.Close()
-	err = log.ForEach(func(c *object.Commit) error {
-		text, err := srcinfo(r, c.Hash)
-		if err != nil {
-			return nil //nolint:nilerr // a commit of others' that has no readable one
-		}
-		v, err := remote.ReadVersion(text)
-		if err != nil {
-			return nil //nolint:nilerr // likewise
-		}
-		return look(c.Hash, v, text)
-	})
-	if err != nil {
-		return fmt.Errorf("cannot read the history of the AUR repository: %w", err)
-	}
-	return nil
-}
-
-// unchanged compares the sources with what the repository's history says of the older version.
-func (s step) unchanged(ws *pipeline.Workspace, r *git.Repository, tip plumbing.Hash) error {
-	sums, commit, err := s.known(r, tip)
-	if err != nil || sums == nil {
-		return err
-	}
+// unchanged compares the sources with what the repository's history says of the older version, and says where it cannot.
+func (s step) unchanged(ws *pipeline.Workspace, all []remote.Published) error {
+	sums, commit := s.known(all)
+	compared := 0
 	for _, src := range s.Sources {
 		a, _, err := ws.Input(src.Artifact)
 		if err != nil {
 			return err
 		}
-		if want := sums[src.URL]; want != "" && want != a.SHA256 {
+		want := sums[src.URL]
+		if want != "" {
+			compared++
+		}
+		if want != "" && want != a.SHA256 {
 			return fmt.Errorf("%s is not what it was when %s was published: it has SHA-256 %s, and the AUR commit %s wanted %s",
 				src.Artifact, s.Good, a.SHA256, commit.String()[:12], want)
 		}
+	}
+	switch {
+	case sums == nil:
+		ws.Logf("the AUR's history of %s does not know %s: nothing can be compared with what users got then", s.Package.Name, s.Good)
+	case compared == 0:
+		ws.Logf("nothing can be compared with what users of %s got then: the AUR commit %.12s downloads from no address that is the same", s.Good, commit)
 	}
 	return nil
 }
 
 // known finds the newest commit that published the older version as itself, and the sums of its sources by address; nil
 // where there is none.
-func (s step) known(r *git.Repository, tip plumbing.Hash) (sums map[string]string, at plumbing.Hash, err error) {
-	err = each(r, tip, func(commit plumbing.Hash, v remote.Version, text string) error {
-		if v.PkgVer != s.Good && (!strings.HasPrefix(v.PkgVer, s.Good+"+") || strings.Contains(v.PkgVer, word)) {
-			return nil
+func (s step) known(all []remote.Published) (sums map[string]string, commit plumbing.Hash) {
+	for _, p := range all {
+		if p.PkgVer != s.Good && (!strings.HasPrefix(p.PkgVer, s.Good+"+") || strings.Contains(p.PkgVer, word)) {
+			continue
+		}
+		text, err := p.SRCINFO()
+		if err != nil {
+			continue
 		}
 		info, err := pkgbuild.ParseSRCINFO(strings.NewReader(text))
 		if err != nil {
-			return nil //nolint:nilerr // a commit of others'
+			continue // a commit of others'
 		}
 		list, _ := published.Sources(info)
-		sums, at = map[string]string{}, commit
+		sums = map[string]string{}
 		for _, src := range list {
 			sums[src.URL] = src.SHA256
 		}
-		return storer.ErrStop
-	})
-	return sums, at, err
+		return sums, p.Commit
+	}
+	return nil, commit
 }

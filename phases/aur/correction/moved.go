@@ -64,6 +64,17 @@ func (s moved) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 	return nil, nil
 }
 
+// Needed tells what a package in the AUR downloads from a release right now, in words; "" where that is nothing.
+func Needed(ctx context.Context, ws *pipeline.Workspace, o Moved) (string, error) {
+	looking, cancel := context.WithTimeout(ctx, gitTime)
+	defer cancel()
+	was, needed, err := moved{o.Package, o}.needed(looking, ws)
+	if err != nil || len(needed) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%s %s in the AUR downloads %s", o.Package.Name, was, strings.Join(needed, ", ")), nil
+}
+
 // needed lists the addresses below from that the published package downloads. Where nothing is published there are none.
 func (s moved) needed(ctx context.Context, ws *pipeline.Workspace) (was remote.Version, needed []string, err error) {
 	e, err := endpoint.Of(ws)
@@ -78,11 +89,13 @@ func (s moved) needed(ctx context.Context, ws *pipeline.Workspace) (was remote.V
 	if err != nil || tip.IsZero() {
 		return was, nil, err
 	}
-	text, err := srcinfo(r, tip)
+	now, err := remote.At(r, tip)
 	if err != nil {
 		return was, nil, err
 	}
-	if was, err = remote.ReadVersion(text); err != nil {
+	was = now.Version
+	text, err := now.SRCINFO()
+	if err != nil {
 		return was, nil, err
 	}
 	info, err := pkgbuild.ParseSRCINFO(strings.NewReader(text))

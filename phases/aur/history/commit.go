@@ -61,25 +61,59 @@ func Marker(message string) string {
 // maxWalk bounds the commits that are looked at.
 const maxWalk = 10000
 
-// Find looks, from the tip back along first parents to base, for a commit of the run with this tree. Zero: there is none.
-func Find(r *git.Repository, tip, base, tree plumbing.Hash, run string) (plumbing.Hash, error) {
-	for range maxWalk {
-		if tip.IsZero() || tip == base {
-			return plumbing.ZeroHash, nil
+// walk looks at the commits that a tip's history has, itself included, until look says that it is enough. Base, and what
+// only base leads to, is left out. All parents count: who pulls before he pushes makes a merge of which what the AUR had
+// is the second one.
+func walk(r *git.Repository, tip, base plumbing.Hash, look func(*object.Commit) (enough bool)) error {
+	seen := map[plumbing.Hash]bool{plumbing.ZeroHash: true, base: true}
+	for next := []plumbing.Hash{tip}; len(next) > 0; {
+		id := next[0]
+		next = next[1:]
+		if seen[id] {
+			continue
 		}
-		c, err := r.CommitObject(tip)
+		if seen[id] = true; len(seen) > maxWalk {
+			return errors.New("the history has too many commits to look at")
+		}
+		c, err := r.CommitObject(id)
 		if err != nil {
-			return plumbing.ZeroHash, fmt.Errorf("cannot read commit %s: %w", tip, err)
+			return fmt.Errorf("cannot read commit %s: %w", id, err)
 		}
-		if c.TreeHash == tree && Marker(c.Message) == run {
-			return tip, nil
+		if look(c) {
+			return nil
 		}
-		if len(c.ParentHashes) == 0 {
-			return plumbing.ZeroHash, nil
-		}
-		tip = c.ParentHashes[0]
+		next = append(next, c.ParentHashes...)
 	}
-	return plumbing.ZeroHash, errors.New("the history has too many commits to look at")
+	return nil
+}
+
+// Find looks, from the tip back to base, for a commit of the run with this tree. Zero: there is none.
+func Find(r *git.Repository, tip, base, tree plumbing.Hash, run string) (found plumbing.Hash, err error) {
+	err = walk(r, tip, base, func(c *object.Commit) bool {
+		if c.TreeHash == tree && Marker(c.Message) == run {
+			found = c.Hash
+		}
+		return !found.IsZero()
+	})
+	return found, err
+}
+
+// Above counts the commits that stand on top of one: those that the tip's history has, and its own has not. Has is false
+// where the tip's history does not have the commit at all.
+func Above(r *git.Repository, tip, commit plumbing.Hash) (n int, has bool, err error) {
+	all, below := map[plumbing.Hash]bool{}, 0
+	err = walk(r, tip, plumbing.ZeroHash, func(c *object.Commit) bool {
+		all[c.Hash] = true
+		return false
+	})
+	if err != nil || !all[commit] {
+		return 0, false, err
+	}
+	err = walk(r, commit, plumbing.ZeroHash, func(*object.Commit) bool {
+		below++
+		return false
+	})
+	return len(all) - below, err == nil, err
 }
 
 // Describe is a commit in one line, for people: its name, author and first line.

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/memory"
 )
 
@@ -99,6 +101,51 @@ func TestObjects(t *testing.T) {
 		if got, err := Find(r, top, c.base, c.tree, c.run); err != nil || got != c.want {
 			t.Errorf("%+v: %s %v", c, got, err)
 		}
+	}
+	// Somebody who has pulled before he pushed: what the AUR had is the second parent of a merge, after a commit of his own.
+	child := func(parents ...plumbing.Hash) plumbing.Hash {
+		t.Helper()
+		c := &object.Commit{TreeHash: tree, Message: fmt.Sprintln(parents), ParentHashes: parents}
+		o := s.NewEncodedObject()
+		if err := c.Encode(o); err != nil {
+			t.Fatal(err)
+		}
+		id, err := s.SetEncodedObject(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	aside := child(id)
+	merged := child(child(aside, top))
+	if got, err := Find(r, merged, id, change.Tree, "abc"); err != nil || got != top {
+		t.Errorf("behind a merge: %s %v", got, err)
+	}
+	for _, c := range []struct {
+		tip, commit plumbing.Hash
+		n           int
+		has         bool
+	}{
+		{top, top, 0, true},
+		{top, id, 1, true},
+		{id, top, 0, false},
+		{aside, top, 0, false},
+		{merged, top, 3, true},
+		{merged, aside, 3, true},
+		{merged, id, 4, true},
+		{plumbing.ZeroHash, id, 0, false},
+		{top, plumbing.ZeroHash, 0, false},
+	} {
+		if n, has, err := Above(r, c.tip, c.commit); err != nil || n != c.n || has != c.has {
+			t.Errorf("%+v: %d %v %v", c, n, has, err)
+		}
+	}
+	lost := child(plumbing.NewHash("1234"))
+	if _, _, err := Above(r, lost, id); err == nil {
+		t.Error("a history that is not all there was counted")
+	}
+	if _, err := Find(r, lost, id, tree, "abc"); err == nil {
+		t.Error("a history that is not all there was searched")
 	}
 	if got := Describe(r, top); !strings.HasSuffix(got, " by A B: Update to 1-1") {
 		t.Errorf("%q", got)

@@ -1,5 +1,5 @@
 // Package history is the git side of an AUR repository: the one commit that publishes a package, how it is known again,
-// and what it changes, as people read it.
+// what stands on top of it, and what it changes, as people read it.
 //
 // Objects follow from their content, their parent, their author, the base commit's time and the run's ID alone. So a
 // run that was killed makes the very same commit again, and finds it where it has arrived.

@@ -1,6 +1,10 @@
-// Package readback looks at the AUR as users do after a push: the branch is at the commit, a fresh clone has the files
-// that were approved, and the index shows the version. The index follows pushes late; what it does not show in time is
-// unknown, neither a failure nor a success.
+// Package readback looks at the AUR as users do after a push: the branch has the commit, a fresh clone has at that commit
+// the files that were approved, and the index shows the version. The index follows pushes late; what it does not show in
+// time is unknown, neither a failure nor a success.
+//
+// The AUR takes commits on top of ours from co-maintainers, and from later runs, and takes nothing back. So these are
+// told, and do not undo the proof: what was approved has been published. The index then shows what they have made of it,
+// which may be newer.
 package readback
 
 import (
@@ -17,6 +21,7 @@ import (
 
 	"github.com/imrightguy/slipway/phases/aur/history"
 	"github.com/imrightguy/slipway/phases/aur/push"
+	"github.com/imrightguy/slipway/phases/aur/remote"
 	"github.com/imrightguy/slipway/phases/aur/subject"
 	"github.com/imrightguy/slipway/phases/internal/endpoint"
 	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
@@ -74,24 +79,33 @@ func (s step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt
 	if err != nil {
 		return nil, err
 	}
-	ref, clone := s.git(ctx, e, commit, content)
-	rpc := s.index(ctx, e, ws, content)
+	seen := s.git(ctx, e, commit, content)
+	rpc := s.index(ctx, e, ws, content, seen)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	for i, ev := range []gate.Evidence{ref, clone, rpc} {
+	for i, ev := range []gate.Evidence{seen.ref, seen.clone, rpc} {
 		ev.Check, ev.Subjects = Checks[i], content.Digests
 		ws.Report(ev)
 	}
 	return nil, nil
 }
 
-// git looks at the branch, and at a clone of its own.
-func (s step) git(ctx context.Context, e *endpoint.Endpoints, commit string, c *subject.Content) (ref, clone gate.Evidence) {
+// seen is what the repository shows.
+type seen struct {
+	ref, clone gate.Evidence
+	above      bool   // others have committed on top of ours
+	offers     string // the version that they have put there, where it can be read
+}
+
+// git looks at the branch, by a clone of its own.
+func (s step) git(ctx context.Context, e *endpoint.Endpoints, commit string, c *subject.Content) seen {
 	ctx, cancel := context.WithTimeout(ctx, gitTime)
 	defer cancel()
-	ref = gate.Evidence{Expected: subject.Ref + " is " + commit}
-	clone = gate.Evidence{Expected: "a fresh clone has the approved files, and no others"}
+	out := seen{
+		ref:   gate.Evidence{Expected: subject.Ref + " has " + commit},
+		clone: gate.Evidence{Expected: "a fresh clone has the approved files, and no others"},
+	}
 	access, err := s.Access(ctx, e)
 	var r *git.Repository
 	var tip plumbing.Hash
@@ -99,42 +113,65 @@ func (s step) git(ctx context.Context, e *endpoint.Endpoints, commit string, c *
 		r, tip, err = access.Clone(ctx, subject.Branch)
 	}
 	if err != nil {
-		ref.Summary = "cannot read the branch back: " + err.Error()
-		clone.Summary = "cannot clone: " + err.Error()
-		return ref, clone
+		out.ref.Summary = "cannot read the branch back: " + err.Error()
+		out.clone.Summary = "cannot clone: " + err.Error()
+		return out
 	}
-	refs, err := access.Refs(ctx)
-	now := refs[subject.Ref].Hash
-	switch {
-	case err != nil:
-		ref.Summary = "cannot read the branch back: " + err.Error()
-	case now == commit:
-		ref.Verdict, ref.Found = gate.Pass, ref.Expected
-		ref.Summary = subject.Ref + " is " + commit
-	case now == "":
-		ref.Verdict, ref.Found, ref.Summary = gate.Fail, "no branch", subject.Ref+" is not there"
-	default:
-		ref.Verdict, ref.Found = gate.Fail, subject.Ref+" is "+now
-		ref.Summary = fmt.Sprintf("%s is %s, not %s: somebody else has committed since the push", subject.Ref, describe(r, now), commit)
-	}
-	there, err := history.Files(r, tip)
-	if err != nil {
-		clone.Summary = "cannot read the clone: " + err.Error()
-		return ref, clone
-	}
-	wanted := history.Wanted(c.Files)
-	if differ := differences(wanted, there); len(differ) > 0 {
-		clone.Verdict, clone.Found = gate.Fail, strings.Join(differ, ", ")
-		clone.Summary = "a fresh clone differs from what was approved: " + clone.Found
-		return ref, clone
-	}
-	clone.Verdict, clone.Found = gate.Pass, clone.Expected
-	clone.Summary = fmt.Sprintf("a fresh clone has the %d approved files", len(wanted))
-	return ref, clone
+	out.look(r, tip, plumbing.NewHash(commit), history.Wanted(c.Files))
+	return out
 }
 
-func describe(r *git.Repository, commit string) string {
-	return history.Describe(r, plumbing.NewHash(commit))
+// look judges a clone. What stands on top of the commit is told in the summaries alone, so that the findings hold still.
+func (s *seen) look(r *git.Repository, tip, commit plumbing.Hash, wanted map[string]history.File) {
+	n, has, err := history.Above(r, tip, commit)
+	at := tip
+	switch {
+	case err != nil:
+		s.ref.Summary = "cannot read the branch back: " + err.Error()
+	case has:
+		at, s.above = commit, n > 0
+		s.ref.Verdict, s.ref.Found = gate.Pass, s.ref.Expected
+		s.ref.Summary = fmt.Sprintf("%s is %s", subject.Ref, commit)
+		if s.above {
+			if p, err := remote.At(r, tip); err == nil {
+				s.offers = p.String()
+			}
+			s.ref.Summary = fmt.Sprintf("%s has %s, and %s of others on top of it, the newest %s", subject.Ref, commit, commits(n), history.Describe(r, tip))
+		}
+	case tip.IsZero():
+		s.ref.Verdict, s.ref.Found, s.ref.Summary = gate.Fail, "no branch", subject.Ref+" is not there"
+	default:
+		s.ref.Verdict, s.ref.Found = gate.Fail, fmt.Sprintf("%s is %s", subject.Ref, tip)
+		s.ref.Summary = fmt.Sprintf("%s is %s, and does not have %s in its history: somebody has taken that off the branch", subject.Ref, history.Describe(r, tip), commit)
+	}
+	there, err := history.Files(r, at)
+	if err != nil {
+		s.clone.Summary = "cannot read the clone: " + err.Error()
+		return
+	}
+	if differ := differences(wanted, there); len(differ) > 0 {
+		s.clone.Verdict, s.clone.Found = gate.Fail, strings.Join(differ, ", ")
+		s.clone.Summary = "a fresh clone differs from what was approved: " + s.clone.Found
+		return
+	}
+	s.clone.Verdict, s.clone.Found = gate.Pass, s.clone.Expected
+	s.clone.Summary = fmt.Sprintf("a fresh clone has the %d approved files", len(wanted))
+	if !s.above {
+		return
+	}
+	s.clone.Summary += fmt.Sprintf(" at commit %.12s", commit)
+	if now, err := history.Files(r, tip); err != nil {
+		s.clone.Summary += "; what stands on top of it cannot be read: " + err.Error()
+	} else if differ := differences(wanted, now); len(differ) > 0 {
+		s.clone.Summary += "; what stands on top of it differs: " + strings.Join(differ, ", ")
+	}
+}
+
+func commits(n int) string {
+	if n == 1 {
+		return "1 commit"
+	}
+	return fmt.Sprintf("%d commits", n)
 }
 
 // differences names the files that are not the same in both.
@@ -159,10 +196,15 @@ func differences(wanted, there map[string]history.File) (names []string) {
 // errLate says that the index does not show the version yet.
 var errLate = errors.New("not shown yet")
 
-// index waits until the index shows the version of every package, for as long as the run has patience.
-func (s step) index(ctx context.Context, e *endpoint.Endpoints, ws *pipeline.Workspace, c *subject.Content) gate.Evidence {
+// index waits until the index shows the version of every package, for as long as the run has patience. Where others have
+// committed on top of ours it may be a newer one, since it shows what they have made of it; an older one of theirs is not
+// waited for.
+func (s step) index(ctx context.Context, e *endpoint.Endpoints, ws *pipeline.Workspace, c *subject.Content, branch seen) gate.Evidence {
 	want := c.Info.Version()
 	ev := gate.Evidence{Expected: "the AUR shows " + want}
+	if branch.above {
+		ev.Expected += ", or what others have published on top of it"
+	}
 	client, err := s.Index(e)
 	if err != nil {
 		ev.Summary = err.Error()
@@ -183,18 +225,25 @@ func (s step) index(ctx context.Context, e *endpoint.Endpoints, ws *pipeline.Wor
 				ev.Verdict, ev.Found = gate.Fail, name+" belongs to package base "+p.PackageBase
 				ev.Summary = ev.Found
 				return ev
-			case p.Version == want:
-				shown = want
+			case p.Version == want, branch.above && pkgbuild.Vercmp(p.Version, want) > 0:
+				shown = p.Version
 			case pkgbuild.Vercmp(p.Version, want) > 0:
 				ev.Verdict, ev.Found = gate.Fail, "the AUR shows "+p.Version
 				ev.Summary = fmt.Sprintf("the AUR shows %s, which is newer than %s", p.Version, want)
+				return ev
+			case p.Version == branch.offers:
+				ev.Verdict, ev.Found = gate.Fail, "the AUR shows "+p.Version
+				ev.Summary = fmt.Sprintf("the AUR shows %s, which others have put on top of %s although it is older: users get that; publish something newer than both", p.Version, want)
 				return ev
 			default:
 				err = fmt.Errorf("%w: it shows %s", errLate, p.Version)
 			}
 		}
-		if err == nil && shown == want {
-			ev.Verdict, ev.Found, ev.Summary = gate.Pass, ev.Expected, ev.Expected
+		if err == nil && shown != "" {
+			ev.Verdict, ev.Found, ev.Summary = gate.Pass, ev.Expected, "the AUR shows "+shown
+			if shown != want {
+				ev.Summary += fmt.Sprintf(", which others have published on top of %s", want)
+			}
 			return ev
 		}
 		waited := clock.Now().Sub(began)

@@ -25,11 +25,12 @@ type known struct {
 	packages map[string]aurweb.Package // what the index has under the names of the packages
 	noIndex  error                     // why the index is not known
 	history  bool                      // the repository has commits
+	goesBack bool                      // what it offers is to be corrected
 }
 
 // owner says whether the account may push the package.
 func (s step) owner(ctx context.Context, e *endpoint.Endpoints, access gitremote.Access, c *subject.Content, tip plumbing.Hash) gate.Evidence {
-	k := known{name: s.Name, wanted: s.Account, history: !tip.IsZero()}
+	k := known{name: s.Name, wanted: s.Account, history: !tip.IsZero(), goesBack: s.goesBack()}
 	names := []string{s.Name}
 	if c.Info != nil {
 		names = c.Names()
@@ -90,6 +91,9 @@ func (k known) judge() gate.Evidence {
 	switch {
 	case k.account.Maintains(k.name):
 		return pass("this account's", "%s maintains %s", who, k.name)
+	case of == nil && k.goesBack:
+		return fail("deleted", "the AUR knows no %s: it was deleted, so nobody can install it, and a push would make it anew: leave level aur out "+
+			"(--level github,git,hold); where it was pushed for the first time just now, run again when the AUR shows it", k.name)
 	case of == nil && k.history:
 		return pass("free, with a history", "%s is free; commits of a deleted package are there, and stay", k.name)
 	case of == nil:

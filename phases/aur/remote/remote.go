@@ -1,8 +1,12 @@
 // Package remote looks at an AUR repository before anything is pushed to it: whether pacman takes what is to be
 // published for newer than what is there, what the push will change, and whether the account may push at all.
+//
+// In a rollback it has to be newer than all that runs of Slipway have published there, too: others may have put something
+// lower on top of it, and users keep what they have. And a package that was deleted since is not made anew.
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -138,9 +142,22 @@ func (s step) compare(r *git.Repository, tip plumbing.Hash, c *subject.Content) 
 		ev.Summary = fmt.Sprintf("%s is the first version\n%s", candidate, shown)
 		return ev
 	}
-	if same(old, wanted) {
+	there, more := same(old, wanted), ""
+	if s.goesBack() {
+		kept, note, err := outranks(r, tip, candidate, there)
+		if err != nil {
+			ev.Summary = explain(err)
+			return ev
+		}
+		if kept != "" {
+			ev.Verdict, ev.Found, ev.Summary = gate.Fail, kept, fmt.Sprintf("%s, and does not get %s; %s\n%s", kept, candidate, otherwise, shown)
+			return ev
+		}
+		more = note
+	}
+	if there {
 		ev.Verdict, ev.Found = gate.Pass, candidate+" is there already, file for file"
-		ev.Summary = fmt.Sprintf("%s is published already, with the same files: there is nothing to push", candidate)
+		ev.Summary = fmt.Sprintf("%s is published already, with the same files: there is nothing to push%s", candidate, more)
 		return ev
 	}
 	published, err := s.published(old[".SRCINFO"])
@@ -151,16 +168,55 @@ func (s step) compare(r *git.Repository, tip plumbing.Hash, c *subject.Content) 
 	}
 	ev.Found = fmt.Sprintf("%s over %s at %s", candidate, published.Version(), tip)
 	if err := pkgbuild.Newer(c.Info, published); err != nil {
-		ev.Verdict, ev.Summary = gate.Fail, fmt.Sprintf("%v, for package %s in release.yaml\n%s", err, s.Name, shown)
+		ev.Verdict, ev.Summary = gate.Fail, fmt.Sprintf("%s\n%s", s.advice(err), shown)
 		return ev
 	}
 	ev.Verdict = gate.Pass
-	ev.Summary = fmt.Sprintf("%s is newer than %s, which is published\n%s", candidate, published.Version(), shown)
+	ev.Summary = fmt.Sprintf("%s is newer than %s, which is published%s\n%s", candidate, published.Version(), more, shown)
 	return ev
 }
 
 func same(a, b map[string]history.File) bool {
 	return maps.EqualFunc(a, b, func(x, y history.File) bool { return x.Hash == y.Hash && x.Mode == y.Mode })
+}
+
+// goesBack tells that this is no step of a release or of a republication: the one plan besides these that publishes a
+// package is a rollback.
+func (s step) goesBack() bool { return cmp.Or(s.Phase, subject.Phase) != subject.Phase }
+
+// otherwise is what can be done in a rollback where a version is not newer.
+const otherwise = "roll back to another version with --to, or with --epoch, which outranks every version, for ever"
+
+// advice says why a candidate is not newer, and what to do. The version of a rollback is not release.yaml's.
+func (s step) advice(err error) string {
+	var e *pkgbuild.NotNewerError
+	if s.goesBack() && errors.As(err, &e) {
+		return fmt.Sprintf("%s is not newer for pacman than the published %s: %s; %s", e.Candidate, e.Published, e.Why, otherwise)
+	}
+	return fmt.Sprintf("%v, for package %s in release.yaml", err, s.Name)
+}
+
+// outranks says who does not get a candidate: those who have what a run of Slipway has published before the tip. Of those
+// who have something of others' it is only noted: what the others have put on top of it does not reach them either.
+// There tells that the candidate is what the tip has.
+func outranks(r *git.Repository, tip plumbing.Hash, candidate string, there bool) (kept, note string, err error) {
+	all, err := All(r, tip)
+	if err != nil {
+		return "", "", err
+	}
+	has := func(p Published) string {
+		return fmt.Sprintf("who has %s of commit %.12s stays on it", p.Version, p.Commit)
+	}
+	before := func(p Published) bool { return p.Commit != tip } // the tip itself is compared field by field
+	if p := Greatest(all, func(p Published) bool { return p.Ours && before(p) }); p != nil {
+		if order := pkgbuild.Vercmp(candidate, p.String()); order < 0 || order == 0 && !there {
+			return has(*p), "", nil
+		}
+	}
+	if p := Greatest(all, before); p != nil && pkgbuild.Vercmp(candidate, p.String()) < 0 {
+		note = "; " + has(*p) + ", which others have published and taken back"
+	}
+	return "", note, nil
 }
 
 // published reads a published .SRCINFO. Of one that others have written in ways that makepkg would not, only the version

@@ -192,12 +192,12 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 			return nil, fmt.Errorf("install: %s: %w", s.Install, err)
 		}
 	}
-	return nil, s.write(ws, m, scriptlet)
+	return nil, s.write(ws, &ws.Env, m, scriptlet)
 }
 
 // print makes the texts that every package has, by file name.
-func (c Config) print(ws *pipeline.Workspace, m *pkgbuild.Model) (map[string][]byte, error) {
-	texts := map[string][]byte{"LICENSE": []byte(License(&ws.Env, m.Maintainers[0]))}
+func (c Config) print(env *pipeline.Env, m *pkgbuild.Model) (map[string][]byte, error) {
+	texts := map[string][]byte{"LICENSE": []byte(License(env, m.Maintainers[0]))}
 	for name, print := range map[string]func(io.Writer, *pkgbuild.Model) error{"PKGBUILD": pkgbuild.PrintPKGBUILD, ".SRCINFO": pkgbuild.PrintSRCINFO} {
 		var b bytes.Buffer
 		if err := print(&b, m); err != nil {

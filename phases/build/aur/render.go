@@ -1,6 +1,7 @@
 package aur
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
 	"github.com/imrightguy/slipway/phases/internal/version"
@@ -79,6 +81,11 @@ type Render struct {
 	Scriptlet []byte
 	// From is a step whose receipt says the package's version: see [KeyPkgVer]. Empty: it is made of Config.
 	From string
+	// Release is the release that published the packages, as far as texts like their addresses are made of it. Nil: the
+	// plan's own.
+	Release *pipeline.Env
+	// MadeFrom says to people where Config comes from; empty where that is the plan's own release.yaml.
+	MadeFrom string
 }
 
 // NewRender returns the step. The scriptlet is read as pacman and bash read it.
@@ -108,6 +115,12 @@ func (s *render) Spec() pipeline.Spec {
 		sum := sha256.Sum256(s.Scriptlet)
 		sp.Params["scriptlet"] = hex.EncodeToString(sum[:])
 	}
+	if s.Release != nil {
+		sp.Params["release"] = s.Release.Commit + " " + s.Release.Time.UTC().Format(time.RFC3339)
+	}
+	if s.MadeFrom != "" {
+		sp.Params["made from"] = s.MadeFrom
+	}
 	if b, err := json.Marshal(s.Config); err == nil { // texts and numbers only: there is no error
 		sp.Params["config"] = string(b)
 	}
@@ -115,6 +128,9 @@ func (s *render) Spec() pipeline.Spec {
 }
 
 func (s *render) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+	if s.MadeFrom != "" {
+		ws.Logf("%s is made from %s", s.Name, s.MadeFrom)
+	}
 	sums := map[Source]string{}
 	var of content
 	data := ""
@@ -139,7 +155,8 @@ func (s *render) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rece
 		}
 		of, data = found, member
 	}
-	m, err := s.model(&ws.Env, func(from Source) string { return sums[from] }, of)
+	env := cmp.Or(s.Release, &ws.Env)
+	m, err := s.model(env, func(from Source) string { return sums[from] }, of)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +171,7 @@ func (s *render) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rece
 			return nil, err
 		}
 	}
-	return nil, s.write(ws, m, s.Scriptlet)
+	return nil, s.write(ws, env, m, s.Scriptlet)
 }
 
 // versioned takes the package's version from the receipt of another step.
@@ -173,8 +190,8 @@ func (s *render) versioned(ws *pipeline.Workspace, m *pkgbuild.Model) (err error
 }
 
 // write prints the files of a package's repository.
-func (c Config) write(ws *pipeline.Workspace, m *pkgbuild.Model, scriptlet []byte) error {
-	texts, err := c.print(ws, m)
+func (c Config) write(ws *pipeline.Workspace, env *pipeline.Env, m *pkgbuild.Model, scriptlet []byte) error {
+	texts, err := c.print(env, m)
 	if err != nil {
 		return err
 	}

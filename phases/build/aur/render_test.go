@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imrightguy/slipway/phases/internal/archive"
 	"github.com/imrightguy/slipway/phases/internal/pkgbuild"
@@ -135,6 +136,34 @@ func TestRender_Correction(t *testing.T) {
 				t.Errorf("lint: %v", found)
 			}
 		})
+	}
+}
+
+// TestRender_OfAnotherRelease: texts that are made of a release are made of the one that published the packages, and plans
+// say what they are made from.
+func TestRender_OfAnotherRelease(t *testing.T) {
+	t.Parallel()
+	c := released()["tarball"]
+	c.URL = "https://demo.example/{{ .Commit }}/v{{ .Version }}/"
+	made, err := run(t, c.steps(application(t), nil)...)
+	must(t, err)
+	source := c.Sources()[0]
+	r := Render{Config: c, MadeFrom: "the release.yaml of v1", Release: &pipeline.Env{
+		Project: "demo", Version: c.Version, Commit: strings.Repeat("cd", 20), Time: time.Date(2019, 1, 2, 3, 4, 5, 0, time.UTC),
+	}}
+	dirs, err := rendered(t, r, map[string][]byte{source.Artifact: read1(t, made, source.Artifact)})
+	must(t, err)
+	info := string(read1(t, dirs, "aur/demo-bin/.SRCINFO"))
+	if want := "::https://demo.example/" + r.Release.Commit + "/v1.2.3-rc.1/demo-1.2.3-rc.1-x86_64.tar.gz\n"; !strings.Contains(info, want) {
+		t.Errorf("want %q in\n%s", want, info)
+	}
+	if text := string(read1(t, dirs, "aur/demo-bin/LICENSE")); !strings.HasPrefix(text, "Copyright (C) 2019 by Demo Team") {
+		t.Errorf("got %s", text)
+	}
+	step, err := NewRender(t.Context(), r)
+	must(t, err)
+	if p := step.Spec().Params; p["made from"] != r.MadeFrom || p["release"] != r.Release.Commit+" 2019-01-02T03:04:05Z" {
+		t.Errorf("%v", p)
 	}
 }
 

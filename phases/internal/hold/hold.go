@@ -143,6 +143,26 @@ func Look(ctx context.Context, ws *pipeline.Workspace, b mainline.Branch, planne
 // Refuse returns a *[Held] while a version is held: for the last look before it is published.
 func Refuse(ctx context.Context, ws *pipeline.Workspace, b mainline.Branch, planned string) error {
 	f, err := Look(ctx, ws, b, planned)
+	return f.refuse(planned, err)
+}
+
+// RefuseOn returns a *[Held] while a commit of the branch holds a version: for what is put right on top of that commit.
+// Read returns a file of it of at most [MaxSize] bytes. Its error wraps [fs.ErrNotExist] where there is none, and
+// [plumbing.ErrObjectNotFound] where nobody knows; any other is that of a file that cannot be read, and holds.
+func RefuseOn(planned string, read func(path string) ([]byte, error)) error {
+	path, err := Path(planned)
+	if err != nil {
+		return err
+	}
+	content, err := read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	f, err := found(path, content, err)
+	return f.refuse(planned, err)
+}
+
+func (f Found) refuse(planned string, err error) error {
 	if err == nil && f.There {
 		err = &Held{f, planned}
 	}
@@ -158,8 +178,13 @@ func at(t *mainline.Tip, planned string) (Found, error) {
 	if err != nil || there.ID.IsZero() {
 		return Found{}, err
 	}
-	f := Found{There: true}
 	content, err := t.Store.Read(t.Commit.TreeHash, path, MaxSize)
+	return found(path, content, err)
+}
+
+// found is what the file at a path says, which is there; err is that of reading it.
+func found(path string, content []byte, err error) (Found, error) {
+	f := Found{There: true}
 	if errors.Is(err, plumbing.ErrObjectNotFound) && !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}

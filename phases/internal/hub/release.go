@@ -34,6 +34,17 @@ type Release struct {
 // Bears tells whether the release's body has the marker on a line of its own.
 func (r Release) Bears(marker string) bool { return hasLine(r.Body, marker) }
 
+// Withdrawn tells whether a release that was public is a draft now: who withdrew it left a marker beside that of the run
+// which made it, see [Client.Retract].
+func (r Release) Withdrawn(marker string) bool {
+	for line := range strings.Lines(r.Body) {
+		if line = strings.TrimSpace(line); r.Draft && line != marker && isMarker(line) {
+			return true
+		}
+	}
+	return false
+}
+
 // wireRelease adds what the library's structure lacks.
 type wireRelease struct {
 	github.RepositoryRelease
@@ -124,6 +135,11 @@ const maxPages = 1000
 
 // Marker is the line in a release's body that says which run made it.
 func Marker(run string) string { return "<!-- slipway " + run + " -->" }
+
+// isMarker tells that a line may be a marker.
+func isMarker(line string) bool {
+	return strings.HasPrefix(line, "<!-- slipway ") && strings.HasSuffix(line, " -->") && len(line) < 200
+}
 
 // hasLine tells whether a line of a body is the marker and nothing else.
 func hasLine(body, marker string) bool {

@@ -42,7 +42,7 @@ func (c *Client) Demote(ctx context.Context, id int64, notice, marker string) (R
 		said := strings.Contains(strings.ReplaceAll(r.Body, "\r\n", "\n"), notice) // the marker alone says that it was a draft
 		return r.Draft || hasLine(r.Body, marker) && said, err
 	}, func() error {
-		body, yes := retracted(now.Body, notice, marker), true
+		body, yes := retracted(bare(now.Body), notice, marker), true
 		q := releaseRequest{Body: &body, Prerelease: &yes, MakeLatest: "false"}
 		_, err := c.oneRelease(ctx, http.MethodPatch, "releases/"+strconv.FormatInt(id, 10), q)
 		var e *Error
@@ -74,11 +74,34 @@ func retracted(body, notice, marker string) string {
 	var b strings.Builder
 	b.WriteString(head)
 	for line := range strings.Lines(body) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "<!-- slipway ") && len(line) < 200 && b.Len() < maxBody/2 {
+		if line = strings.TrimSpace(line); isMarker(line) && b.Len() < maxBody/2 {
 			b.WriteString(line + "\n")
 		}
 	}
 	return b.String()
+}
+
+// bare is a body without what an earlier [Client.Demote] has put above it: quoted lines, and a marker. The notes keep the
+// marker of the run that made the release.
+func bare(body string) string {
+	rest, quoted := body, false
+	next := func() (line string) {
+		line, rest, _ = strings.Cut(rest, "\n")
+		return strings.TrimSpace(line)
+	}
+	line := next()
+	for ; strings.HasPrefix(line, "> "); line = next() {
+		quoted = true
+	}
+	if !quoted || line != "" || !isMarker(next()) || next() != "" {
+		return body
+	}
+	for line := range strings.Lines(rest) {
+		if isMarker(strings.TrimSpace(line)) {
+			return rest
+		}
+	}
+	return body
 }
 
 // SetLatest makes a published release the one that GitHub shows as the latest. The error is a [*ConflictError] where it

@@ -191,7 +191,7 @@ func (b Branch) Commit(ctx context.Context, ws *pipeline.Workspace, message stri
 // advise adds what a person can do about a branch that takes no pushes.
 func advise(branch string, err error) error {
 	if _, declined := errors.AsType[*gitremote.RefusedError](err); declined {
-		return fmt.Errorf("%w; where %s is protected, let the one who releases push to it", err, branch)
+		return fmt.Errorf("%w; where %s is protected, let the one who releases push to it (%w)", err, branch, pipeline.ErrUntouched)
 	}
 	return err
 }

@@ -131,6 +131,14 @@ func (s *Store) At(tree plumbing.Hash, path string) (File, error) {
 	if err != nil {
 		return File{}, fmt.Errorf("cannot read tree %s: %w", tree, err)
 	}
+	for i, c := range path { // below a file or a submodule there is nothing
+		if c != '/' {
+			continue
+		}
+		if e, err := t.FindEntry(path[:i]); err == nil && e.Mode != filemode.Dir {
+			return File{}, nil
+		}
+	}
 	e, err := t.FindEntry(path)
 	switch {
 	case errors.Is(err, object.ErrEntryNotFound), errors.Is(err, object.ErrDirectoryNotFound):

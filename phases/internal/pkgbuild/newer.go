@@ -63,7 +63,7 @@ func Newer(candidate, published *SRCINFO) error {
 	diff := published.Diff(candidate)
 	if e.Same = len(diff) == 0; e.Same {
 		e.Why = "it is the same, and only other files can differ"
-		e.Set = c.settings(release{c.epoch, c.pkgver, nextPkgrel(p.pkgrel)})
+		e.Set = c.settings(release{c.epoch, c.pkgver, NextPkgRel(p.pkgrel)})
 		return e
 	}
 	want := c
@@ -76,13 +76,13 @@ func Newer(candidate, published *SRCINFO) error {
 	case Vercmp(want.String(), p.String()) > 0: // with the epoch it is newer
 	case order == 0 && c.String() == p.String():
 		why = append(why, fmt.Sprintf("the same version is published with other content (%s)", fields(diff)))
-		want.pkgrel = nextPkgrel(p.pkgrel)
+		want.pkgrel = NextPkgRel(p.pkgrel)
 	case order == 0:
 		why = append(why, "it is an earlier release of the packaging, and one below the published may not come after it")
 		if Vercmp(c.pkgrel, p.pkgrel) == 0 {
 			why[len(why)-1] = "the two compare as equal"
 		}
-		want.pkgrel = nextPkgrel(p.pkgrel)
+		want.pkgrel = NextPkgRel(p.pkgrel)
 	default:
 		older := fmt.Sprintf("pkgver %s is older than %s", want.pkgver, p.pkgver)
 		if built := builtRE.FindStringSubmatch(p.pkgver); built != nil && built[1] == want.pkgver {
@@ -134,8 +134,8 @@ func (r release) settings(want release) []Setting {
 	return set
 }
 
-// nextPkgrel is the whole number above a pkgrel like 1 or 1.1.
-func nextPkgrel(v string) string {
+// NextPkgRel is the whole number above a pkgrel like 1 or 1.1.
+func NextPkgRel(v string) string {
 	whole, _, _ := strings.Cut(v, ".")
 	return increment(whole)
 }

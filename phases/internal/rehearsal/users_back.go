@@ -98,7 +98,7 @@ func (b *back) page() {
 	found := "nobody sees it"
 	switch {
 	case err != nil:
-	case status == http.StatusOK && release.Prerelease && strings.Contains(release.Body, b.want.Older):
+	case status == http.StatusOK && release.Prerelease && strings.HasPrefix(release.Body, "> [!CAUTION]\n") && strings.Contains(release.Body, " has been withdrawn: use "+b.want.Older+"."):
 		found = "a prerelease with a notice"
 	case status != http.StatusNotFound:
 		err = fmt.Errorf("everybody sees it (status %d)", status)

@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imrightguy/slipway/phases/build/version"
+	"github.com/imrightguy/slipway/phases/internal/hold"
 	"github.com/imrightguy/slipway/phases/internal/twins/gitd"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
@@ -241,6 +243,72 @@ func TestMerge_Conflict(t *testing.T) {
 	}
 	if e := r.evidence(CheckMerged); e.Verdict != gate.Pass {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestMerge_Held: what is held is not merged, also where the hold comes between the last look and the push; it is said in the
+// words of every hold. Lifted, the same run goes on.
+func TestMerge_Held(t *testing.T) {
+	const file = ".slipway/holds/3.2.1.json"
+	text, err := hold.Hold{Project: "app", Version: "3.2.1", Reason: `it "eats" files; $(id)`, Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Run: "other"}.Bytes()
+	must(t, err)
+	for name, c := range map[string]struct {
+		file, text, says string // "" for one that does not hold
+		late             bool   // it comes when the merge is on its way
+	}{
+		"held":                {file, string(text), `held since 2026-01-02 03:04 UTC: it "eats" files; $(id)`, false},
+		"held meanwhile":      {file, string(text), `held since 2026-01-02 03:04 UTC: it "eats" files; $(id)`, true},
+		"cannot be read":      {file, "{", "held by a file that cannot be read", false},
+		"no file":             {file + "/x", "", "held by a file that cannot be read", false},
+		"another version":     {".slipway/holds/3.2.0.json", string(text), "", false},
+		"another's meanwhile": {".slipway/holds/3.2.10.json", string(text), "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var r *rig
+			var other string
+			put := func() {
+				write(t, filepath.Join(other, c.file), c.text)
+				gitIn(t, other, "add", "-A")
+				gitIn(t, other, "commit", "-q", "-m", "others")
+				gitIn(t, other, "push", "-q", "origin", "main")
+			}
+			late := c.late
+			r = newRig(t, gitd.Options{Update: func(_ context.Context, u *gitd.Update) error {
+				if u.Ref == "refs/heads/main" && late {
+					late = false
+					put()
+				}
+				return nil
+			}})
+			other = filepath.Join(r.dir, "other")
+			gitIn(t, r.dir, "clone", "-q", r.bare(), other)
+			p, o := r.plan()
+			o.Observe = func(rec pipeline.Record) {
+				if rec.Step == TagID && rec.Event == pipeline.Done && !late {
+					put()
+				}
+			}
+			err := p.Run(t.Context(), o)
+			if c.says == "" {
+				must(t, err)
+				r.right()
+				return
+			}
+			if _, is := errors.AsType[*hold.Held](err); !is || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "; slipway hold 3.2.1 --lift --reason TEXT lifts it") {
+				t.Fatalf("it is held, and the run says: %v", err)
+			}
+			if n := r.remote("rev-list", "--count", "--merges", "main"); n != "0" || r.last(MergeID).Event != pipeline.Failed {
+				t.Errorf("%s merges; %+v", n, r.last(MergeID))
+			}
+			gitIn(t, other, "rm", "-q", "-r", ".slipway")
+			gitIn(t, other, "commit", "-q", "-m", "lift")
+			gitIn(t, other, "push", "-q", "origin", "main")
+			must(t, r.run())
+			r.right()
+			if last := r.last(MergeID); last.Adopted || last.Receipt[pipeline.Marker] != last.Run {
+				t.Errorf("the merge is not known as ours: %+v", last)
+			}
+		})
 	}
 }
 

@@ -10,11 +10,12 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/imrightguy/slipway/phases/internal/gitremote"
+	"github.com/imrightguy/slipway/phases/internal/hold"
 	"github.com/imrightguy/slipway/pipeline"
 )
 
 // Merge returns the step release/merge: a merge commit, never a mere moving forward, of the version commit into the
-// branch that people work on, as it is by then.
+// branch that people work on, as it is by then. A version that the branch holds is not merged: see package hold.
 func Merge(c Config, o Options, needs ...string) pipeline.Step {
 	s := &mergeStep{newFlow(c, o, MergeID, needs)}
 	s.spec.Effect, s.spec.Target = pipeline.Permanent, c.Remote+" "+s.mergeRef()
@@ -104,6 +105,9 @@ func (s *mergeStep) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 		if err != nil || there != nil {
 			return there, err
 		}
+		if err := s.unheld(objects, tip); err != nil {
+			return nil, err
+		}
 		tree, err := objects.mergeTree(ctx, tip, commit)
 		if err != nil {
 			return nil, s.advise(err)
@@ -129,6 +133,19 @@ func (s *mergeStep) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 		ws.Logf("%s has moved on, merging again", s.c.MergeInto)
 	}
 	return nil, fmt.Errorf("cannot merge into %s: it has moved %d times in the meantime; run again when it is calm", s.c.MergeInto, tries)
+}
+
+// unheld refuses to go on from a tip that holds the version. A hold that comes after it moves the branch, which is looked
+// at again then.
+func (f *flow) unheld(s *store, tip plumbing.Hash) error {
+	c, err := object.GetCommit(s, tip)
+	if err == nil {
+		err = hold.RefuseOn(f.o.Version, func(path string) ([]byte, error) { return fileAt(s, c.TreeHash, path) })
+	}
+	if err != nil {
+		return fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
+	}
+	return nil
 }
 
 // advise says what a person can do about a merge that git cannot make.

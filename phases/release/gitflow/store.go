@@ -175,7 +175,8 @@ func read(o plumbing.EncodedObject, limit int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, limit))
 }
 
-// fileAt is a file's content in a tree. The error wraps [fs.ErrNotExist] where there is no such file.
+// fileAt is the content of a file in a tree, of at most [carrier.MaxSize] bytes. The error wraps [fs.ErrNotExist] where there
+// is no such file.
 func fileAt(s *store, tree plumbing.Hash, path string) ([]byte, error) {
 	t, err := object.GetTree(s, tree)
 	if err != nil {

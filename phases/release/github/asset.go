@@ -195,7 +195,10 @@ func (s *asset) Undo(ctx context.Context, ws *pipeline.Workspace, rec pipeline.R
 	}
 	rel, err := s.ours(ctx, ws, w)
 	if err == nil && !rel.Draft {
-		err = &hub.ConflictError{What: "refused to delete " + a.Name + " from the published release " + s.o.Tag, IDs: []int64{rel.ID}}
+		err = fmt.Errorf("%w: %w", ErrElsewhere, &hub.ConflictError{What: "refused to delete " + a.Name + " from the published release " + s.o.Tag, IDs: []int64{rel.ID}})
+	}
+	if err == nil {
+		err = w.unwithdrawn(rel)
 	}
 	if err == nil {
 		_, err = w.Same(ctx, a, hub.File{Name: rec["name"], Size: size, SHA256: rec["sha256"]})

@@ -154,6 +154,38 @@ func (r *Release) Other(ctx context.Context, ws *pipeline.Workspace) (id int64, 
 	return 0, nil
 }
 
+// ErrElsewhere says that the journal is behind.
+var ErrElsewhere = errors.New("the release was carried on elsewhere")
+
+// Unreached is a conflict, and [ErrElsewhere], where people have a release of the tag, or had it until a rollback withdrew it. Whoever takes
+// something of it back then has a journal that is behind: another machine has carried the release on.
+func (r *Release) Unreached(ctx context.Context, ws *pipeline.Workspace) error {
+	w, err := r.world(ws)
+	if err != nil {
+		return err
+	}
+	f, err := w.FindByMarker(ctx, r.o.Tag, w.marker)
+	if err != nil {
+		return fmt.Errorf("cannot find out whether people have %s: %w", r.o.Tag, err)
+	}
+	for _, rel := range slices.Concat(f.Ours, f.Foreign) {
+		if rel.Tag == r.o.Tag && !rel.Draft {
+			return fmt.Errorf("%w: %w", ErrElsewhere, &hub.ConflictError{What: "release " + r.o.Tag + " is public", IDs: []int64{rel.ID}})
+		}
+	}
+	return w.unwithdrawn(f.Ours...)
+}
+
+// unwithdrawn is a conflict where a rollback has withdrawn one of this run's releases.
+func (w world) unwithdrawn(list ...hub.Release) error {
+	for _, rel := range list {
+		if rel.Withdrawn(w.marker) {
+			return fmt.Errorf("%w: %w", ErrElsewhere, &hub.ConflictError{What: "release " + rel.Tag + " was public, and a rollback has withdrawn it", IDs: []int64{rel.ID}})
+		}
+	}
+	return nil
+}
+
 // Undo deletes the draft with what was left of failed uploads. Whole assets that lie in it now are somebody else's:
 // this run's own have been taken back before.
 func (d *draft) Undo(ctx context.Context, ws *pipeline.Workspace, rec pipeline.Receipt) error {
@@ -166,6 +198,9 @@ func (d *draft) Undo(ctx context.Context, ws *pipeline.Workspace, rec pipeline.R
 		return fmt.Errorf("cannot tell which draft to delete: %w", err)
 	}
 	f, err := w.FindByMarker(ctx, d.o.Tag, w.marker)
+	if err == nil {
+		err = w.unwithdrawn(f.Ours...)
+	}
 	if err == nil {
 		err = w.sweep(ctx, f, id)
 	}

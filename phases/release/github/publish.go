@@ -143,6 +143,9 @@ func (p *publish) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 	if err != nil {
 		return nil, err
 	}
+	if err := w.unwithdrawn(rel); err != nil {
+		return nil, fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
+	}
 	if err := p.alone(ctx, w, rel.ID); err != nil {
 		return nil, err
 	}

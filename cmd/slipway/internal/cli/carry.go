@@ -86,13 +86,17 @@ func (c closers) Close() error {
 	return errors.Join(errs...)
 }
 
-// lockBeside locks the journals of plans beside a release.
-func lockBeside(r *release, names []string) (locks closers, err error) {
+// lockAll locks journals of a release: "" is its own, rollback-1 that of a plan beside it.
+func lockAll(r *release, names ...string) (locks closers, err error) {
 	for _, name := range names {
 		dir, _ := r.at(name)
 		j, err := journal.Open(dir)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot open %s for writing: %w", name, err), locks.Close())
+			what := name
+			if name == "" {
+				what = "the release " + filepath.Base(r.dir)
+			}
+			return nil, errors.Join(fmt.Errorf("cannot open %s for writing: %w", what, err), locks.Close())
 		}
 		locks = append(locks, j)
 	}
@@ -121,7 +125,7 @@ func (a *app) save(ctx context.Context, file, version string) (err error) {
 	if err != nil {
 		return err
 	}
-	locks, err := lockBeside(r, names)
+	locks, err := lockAll(r, names...)
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (a *app) save(ctx context.Context, file, version string) (err error) {
 	plan, n, err := state.Save(f, planBytes, state.Source{Dir: r.dir, Dirs: r.dirs}, beside...)
 	info, statErr := f.Stat()
 	if err = errors.Join(err, statErr, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return withHint(err, "%s makes again what is not as it was", a.command("run"))
+		return withHint(err, "%s", a.remakes(r, version == ""))
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
@@ -155,6 +159,19 @@ func (a *app) save(ctx context.Context, file, version string) (err error) {
 		File: file, Version: plan.Env.Version, Files: n, Size: info.Size(), Beside: saved,
 		next: "elsewhere, in a clone that has commit " + ui.Short(plan.Env.Commit) + ": slipway state load FILE",
 	})
+}
+
+// remakes says how artifacts of a release come back that are not as they were made.
+func (a *app) remakes(r *release, atHead bool) string {
+	run := a.command("run") + " makes again what is not as it was"
+	since := unmade(r)
+	switch {
+	case len(since) > 0:
+		return "no run makes it again since " + strings.Join(since, ", ") + ": copy it from where it was made"
+	case atHead || r.head.ID == r.base.ID:
+		return run
+	}
+	return "git checkout " + ui.Short(r.base.ID) + "; there " + run
 }
 
 func (a *app) load(_ context.Context, file string) (err error) {
@@ -176,9 +193,33 @@ func (a *app) load(_ context.Context, file string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(stage)) }()
-	r := &release{}
+	r, staged, err := a.unpack(repo, f, stage)
+	if err != nil {
+		return fmt.Errorf("cannot load %s: %w", file, err)
+	}
+	if err := staged.Compare(r.at); err != nil { // before anything is made
+		return a.forked(r, err)
+	}
+	shown := carried{File: file, Version: staged.Plan.Env.Version, loaded: true, next: a.command("status")}
+	for _, p := range staged.Beside {
+		shown.Beside, shown.next = append(shown.Beside, p.Name), a.command("status", "--version", filepath.Base(r.dir))
+	}
+	locks, err := lockAll(r, append([]string{""}, shown.Beside...)...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, locks.Close()) }()
+	if shown.Files, shown.Ahead, err = install(r, staged); err != nil {
+		return a.forked(r, fmt.Errorf("cannot load %s: %w", file, err))
+	}
+	return a.ui.Show(shown)
+}
+
+// unpack unpacks an archive into a folder. The release says where in the repository its parts belong.
+func (a *app) unpack(repo *phases.Repository, archive io.Reader, stage string) (r *release, staged *state.Staged, err error) {
+	r = &release{}
 	var main *pipeline.Plan
-	staged, err := state.Unpack(f, stage, planBytes, func(p *state.Part) error {
+	staged, err = state.Unpack(archive, stage, planBytes, func(p *state.Part) error {
 		if p.Name != "" {
 			return a.belongsBeside(repo, main, p)
 		}
@@ -187,46 +228,26 @@ func (a *app) load(_ context.Context, file string) (err error) {
 			return err
 		}
 		main = p.Plan
-		r.dir = filepath.Join(top, v.Release())
+		r.dir = filepath.Join(repo.Root(), ".slipway", v.Release())
 		r.dirs = pipeline.Dirs{Dist: filepath.Join(repo.Root(), "dist", v.Release()), Work: filepath.Join(r.dir, "work")}
 		return a.belongs(repo, p.Plan)
 	})
-	if err != nil {
-		return fmt.Errorf("cannot load %s: %w", file, err)
+	return r, staged, err
+}
+
+// install puts all parts of an archive in place, whose journals are locked: how many artifacts were lacking, and whether
+// the journals here were as far before, or further.
+func install(r *release, staged *state.Staged) (moved int, ahead bool, err error) {
+	if moved, err = staged.Install(r.at); err != nil {
+		return moved, false, err
 	}
-	place := func(name string) (string, pipeline.Dirs) {
-		if name == "" {
-			return r.dir, r.dirs
-		}
-		return r.at(name)
-	}
-	shown := carried{File: file, Version: staged.Plan.Env.Version, loaded: true, next: a.command("status")}
-	for _, p := range staged.Beside {
-		shown.Beside, shown.next = append(shown.Beside, p.Name), a.command("status", "--version", filepath.Base(r.dir))
-	}
-	if err := staged.Compare(place); err != nil { // before anything is made
-		return a.forked(place, err)
-	}
-	lock, err := journal.Open(r.dir)
-	if err != nil {
-		return fmt.Errorf("cannot open the release %s for writing: %w", staged.Plan.Env.Version, err)
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	locks, err := lockBeside(r, shown.Beside)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, locks.Close()) }()
-	if shown.Files, err = staged.Install(place); err != nil {
-		return a.forked(place, fmt.Errorf("cannot load %s: %w", file, err))
-	}
-	shown.Ahead = true
+	ahead = true
 	for _, p := range staged.Parts() {
 		if p.Ahead {
 			continue
 		}
-		shown.Ahead = false
-		dir, _ := place(p.Name)
+		ahead = false
+		dir, _ := r.at(p.Name)
 		text, err := planBytes(p.Plan)
 		if err == nil {
 			err = writeFile(filepath.Join(dir, "plan.json"), text)
@@ -235,19 +256,19 @@ func (a *app) load(_ context.Context, file string) (err error) {
 			err = p.Adopt(dir)
 		}
 		if err != nil {
-			return fmt.Errorf("cannot load %s: %w", file, err)
+			return moved, false, err
 		}
 	}
-	return a.ui.Show(shown)
+	return moved, ahead, nil
 }
 
 // forked adds to the error that two journals went different ways what can be done.
-func (a *app) forked(place state.Place, err error) error {
+func (a *app) forked(r *release, err error) error {
 	fork, is := errors.AsType[*state.ForkError](err)
 	if !is {
 		return err
 	}
-	dir, _ := place(fork.Part)
+	dir, _ := r.at(fork.Part)
 	return &coded{fmt.Errorf("%w: %w", pipeline.ErrDiffers, fork), exitDiffers, "a release is carried on in one place at a time; to take the archive's after all, move " + a.shown(dir) + " away"}
 }
 

@@ -99,6 +99,8 @@ func exit(err error) (code int, hint string) {
 	case hint != "":
 	case errors.As(err, &damaged):
 		hint = "nothing is done with a journal that cannot be trusted; move the folder " + filepath.Dir(damaged.Path) + " away, and if another machine has a whole one: slipway state load FILE"
+	case errors.Is(err, phases.ErrElsewhere):
+		hint = "take the journal of the machine that did it: there slipway state save FILE; here move the folder .slipway/VERSION away, then slipway state load FILE"
 	case code == exitLocked:
 		hint = "wait for it to end; a process that was killed holds no lock"
 	case code == exitInterrupted:

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,31 +49,23 @@ func (a *app) doHold(ctx context.Context, version string, lift bool, reason stri
 	if err != nil {
 		return err
 	}
-	numbers, err := main.beside(phases.HoldPhase)
+	n, was, err := a.newestHold(main)
 	if err != nil {
 		return err
 	}
-	n := 1
-	if len(numbers) > 0 {
-		n = numbers[len(numbers)-1]
-		begun, wasLift, was, over, err := a.holdAsked(main, n)
-		if err != nil {
-			return err
+	switch {
+	case was.over:
+		n++
+	case was.begun && was.lift != lift:
+		words := []string{"hold", filepath.Base(main.dir)}
+		what := "a hold"
+		if was.lift {
+			words, what = append(words, "--lift"), "the end of a hold"
 		}
-		switch {
-		case over:
-			n++
-		case begun && wasLift != lift:
-			words := []string{"hold", filepath.Base(main.dir)}
-			what := "a hold"
-			if wasLift {
-				words, what = append(words, "--lift"), "the end of a hold"
-			}
-			return refused(a.command(words...)+" ends it as it was begun; after that, the other way round",
-				"%s was begun in %s, with the reason %q, and is not over", what, filepath.Join(filepath.Base(main.dir), fmt.Sprintf("%s-%d", phases.HoldPhase, n)), was)
-		case reason == "" && begun:
-			reason = was // it goes on
-		}
+		return refused(a.command(words...)+" ends it as it was begun; after that, the other way round",
+			"%s was begun in %s, with the reason %q, and is not over", what, filepath.Join(filepath.Base(main.dir), fmt.Sprintf("%s-%d", phases.HoldPhase, n)), was.reason)
+	case reason == "" && was.begun:
+		reason = was.reason // it goes on
 	}
 	if reason == "" {
 		words := []string{"hold", filepath.Base(main.dir), "--reason", "TEXT"}
@@ -86,23 +81,71 @@ func (a *app) doHold(ctx context.Context, version string, lift bool, reason stri
 	if f.dryRun {
 		return a.ui.Show(ui.Plan{Plan: r.plan})
 	}
-	return a.carryOut(ctx, r, f, func(context.Context, int) error {
-		if over, err := a.isOverIn(r); err != nil || !over || a.ui.JSON {
-			return err
+	ended := func() error {
+		if a.ui.JSON { // the records have said it all
+			return nil
 		}
 		return a.ui.Show(held{filepath.Base(main.dir), lift, a.command("hold", filepath.Base(main.dir), "--lift", "--reason", "TEXT")})
+	}
+	if lift && (was.over || !was.begun) { // what has begun ends, also where somebody else has lifted it since
+		switch nobody, err := a.nobodyHolds(ctx, r); {
+		case err != nil:
+			return fmt.Errorf("cannot find out whether %s is held: %w", filepath.Base(main.dir), err)
+		case nobody && was.lift && was.reason == reason: // it was killed before it could say so
+			return ended()
+		case nobody:
+			return refused(a.command("hold", filepath.Base(main.dir), "--reason", "TEXT")+" holds it", "nobody holds %s, so there is no hold to lift", filepath.Base(main.dir))
+		}
+	}
+	return a.carryOut(ctx, r, f, func(context.Context, int) error {
+		if over, err := a.isOverIn(r); err != nil || !over {
+			return err
+		}
+		return ended()
 	})
 }
 
+// nobodyHolds reports whether the end of a hold, which has not begun, would find no hold at the remote. Nothing of the look
+// stays.
+func (a *app) nobodyHolds(ctx context.Context, r *release) (nobody bool, err error) {
+	dir, err := os.MkdirTemp("", "slipway-")
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	o := a.options(r, journal.Read(r.dir))
+	o.Dirs.Work = dir
+	i := slices.IndexFunc(r.plan.Specs, func(sp pipeline.Spec) bool { return sp.Effect.Outward() })
+	receipt, _, err := r.plan.Look(ctx, o, r.plan.Specs[i].ID)
+	return receipt != nil, err
+}
+
+// holdAsked is what a hold, or its end, was begun with.
+type holdAsked struct {
+	begun, lift, over bool
+	reason            string
+}
+
+// newestHold is the newest hold beside a release, or its end, and its number: 1 where there is none yet.
+func (a *app) newestHold(main *release) (n int, was holdAsked, err error) {
+	numbers, err := main.beside(phases.HoldPhase)
+	if err != nil || len(numbers) == 0 {
+		return 1, holdAsked{}, err
+	}
+	n = numbers[len(numbers)-1]
+	was, err = a.holdAsked(main, n)
+	return n, was, err
+}
+
 // holdAsked is what the n-th hold was begun with.
-func (a *app) holdAsked(main *release, n int) (begun, lift bool, reason string, over bool, err error) {
+func (a *app) holdAsked(main *release, n int) (was holdAsked, err error) {
 	old := &release{dir: filepath.Join(main.dir, fmt.Sprintf("%s-%d", phases.HoldPhase, n))}
 	if err := old.read(journal.Read(old.dir)); err != nil || old.old == nil {
-		return false, false, "", false, err
+		return was, err
 	}
-	lift, reason, begun = phases.HoldAsked(old.old)
-	over, err = old.over("")
-	return begun, lift, reason, over, err
+	was.lift, was.reason, was.begun = phases.HoldAsked(old.old)
+	was.over, err = old.over("")
+	return was, err
 }
 
 // numberedHold plans the n-th hold, or its end. It stays with the commit that it was begun on.
@@ -133,14 +176,14 @@ func (a *app) numberedHold(ctx context.Context, main *release, n int, lift bool,
 
 // holdAgain plans the n-th hold of a version as it was begun.
 func (a *app) holdAgain(ctx context.Context, main *release, n int) (*release, error) {
-	begun, lift, reason, _, err := a.holdAsked(main, n)
+	was, err := a.holdAsked(main, n)
 	if err != nil {
 		return nil, err
 	}
-	if !begun {
+	if !was.begun {
 		return nil, withHint(errNotBegun, "%s", a.command("hold", "--reason", "TEXT"))
 	}
-	return a.numberedHold(ctx, main, n, lift, reason)
+	return a.numberedHold(ctx, main, n, was.lift, was.reason)
 }
 
 // held closes a hold, or its end.

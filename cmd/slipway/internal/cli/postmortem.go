@@ -34,7 +34,7 @@ func (a *app) writePostmortem(ctx context.Context, main, r *release, planned *ph
 	asked, _ := phases.RollbackAsked(back.Plan)
 	p := templates.Postmortem{
 		Project: main.config.Project, Bad: filepath.Base(main.dir), Good: planned.To, Reason: asked.Reason, Lead: main.config.About.Lead,
-		Published: released.Published(), Levels: postmortemLevels(survey, planned), Notices: notices(released, back, planned),
+		Published: released.Published(), Levels: postmortemLevels(survey, planned, released.Holding()), Notices: notices(released, back, planned),
 	}
 	if p.Began, p.Ended = back.Bounds(); !atEnd(survey) { // what failed once more is not over
 		p.Ended = time.Time{}
@@ -136,13 +136,17 @@ func signedBy(r *release, rec pipeline.Record) (x templates.PostmortemApproval, 
 	return x, true
 }
 
-// postmortemLevels say how far each planned level has come.
-func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templates.PostmortemLevel) {
+// postmortemLevels say how far each planned level has come, and what users have of it. Holding is what the journals say of
+// the hold by now.
+func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback, holding *phases.Holding) (out []templates.PostmortemLevel) {
 	outcomes := map[string]string{
 		"aur":    "pacman upgrades to the payload of " + planned.To + ", and installs it anew",
 		"github": becameOf(s, planned),
 		"git":    "the main branch has the files from before the release's own commit; what was merged before it stays",
 		"hold":   "no run publishes it again",
+	}
+	if holding != nil && !holding.Held {
+		outcomes["hold"] = "it is not held any more (" + holding.By + "): " + holding.Reason
 	}
 	if planned.Asked.DeleteTag {
 		outcomes["git"] += "; the tag is gone at the remote, and stays in clones and caches"
@@ -152,7 +156,7 @@ func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templ
 		var done []string
 		all := true
 		for _, st := range s.Steps {
-			if !st.Spec.Effect.Outward() || phases.RollbackLevelOf(st.Spec.ID) != level {
+			if phases.RollbackLevelOf(st.Spec.ID) != level {
 				continue
 			}
 			switch {
@@ -174,7 +178,7 @@ func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templ
 				outcomes[level] += "; the tag is gone at the remote, and stays in clones and caches"
 			}
 		}
-		if l.Done = strings.Join(done, "; "); all {
+		if l.Done = strings.Join(done, "; "); all && len(done) > 0 {
 			l.State, l.Outcome = templates.Done, outcomes[level]
 		} else if len(done) > 0 && l.State == templates.Pending {
 			l.State = templates.Active
@@ -187,6 +191,7 @@ func postmortemLevels(s *pipeline.Survey, planned *phases.Rollback) (out []templ
 // becameOf is what has become of a release on GitHub, as its receipt says.
 func becameOf(s *pipeline.Survey, planned *phases.Rollback) string {
 	text, latest := "nobody is offered it", ""
+	keeps, _ := keeping(s, planned)
 	for _, st := range s.Steps {
 		switch state := st.Last.Receipt["state"]; {
 		case st.Spec.ID == "rollback/latest": // it may be a newer one, or another product's, which was left alone
@@ -195,10 +200,14 @@ func becameOf(s *pipeline.Survey, planned *phases.Rollback) string {
 		case state == "gone":
 			text = "it is gone, with its files"
 		case state == "notice":
-			if text = "it is public, with a notice on its page; its files can be downloaded"; len(planned.Keeps) > 0 {
-				text += ", since " + strings.Join(planned.Keeps, ", ") + " in the AUR needs them"
+			if text = "it is public, with a notice on its page; its files can be downloaded"; len(keeps) > 0 {
+				text += ", since " + strings.Join(keeps, ", ") + " in the AUR needs them"
+				keeps = nil
 			}
 		}
+	}
+	if len(keeps) > 0 {
+		text += "; " + strings.Join(keeps, ", ") + " in the AUR needs its files, and cannot be installed: level aur mends that"
 	}
 	if latest != "" {
 		text += "; the latest release is " + latest

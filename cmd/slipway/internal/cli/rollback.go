@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -220,7 +221,7 @@ func (a *app) unwind(ctx context.Context, r *release, f rollbackFlags) error {
 		return withHint(err, "users have it: %s brings them back to an older version; --dry-run shows how", a.corrects(r))
 	default:
 		a.ui.Note(out)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, phases.ErrElsewhere) {
 			return err
 		}
 		return withHint(err, "what was taken back stays so; %s goes on unwinding, %s releases it after all", a.command("rollback", r.plan.Env.Version), a.command("run"))
@@ -287,7 +288,7 @@ func (a *app) correct(ctx context.Context, main *release, released *phases.Relea
 			return fmt.Errorf("cannot open the release %s: %w", filepath.Base(main.dir), err)
 		}
 		defer lock.Close()
-		if released, err = releasedOf(main); err != nil { // another run may have come between
+		if released, err = a.settled(ctx, main, lock); err != nil {
 			return err
 		}
 	}
@@ -326,10 +327,45 @@ func (a *app) correct(ctx context.Context, main *release, released *phases.Relea
 			}
 			return nil
 		}
-		lift := a.command("hold", filepath.Base(main.dir), "--lift", "--reason", "TEXT")
-		return a.ui.Show(corrected{main.config.Project, filepath.Base(main.dir), planned.To, planned.Levels, planned.Keeps, made, a.shown(report), lift})
+		now, err := releasedOf(main)
+		if err != nil {
+			return err
+		}
+		s, err := a.survey(r)
+		if err != nil {
+			return err
+		}
+		keeps, state := keeping(s, planned)
+		return a.ui.Show(corrected{
+			project: main.config.Project, bad: filepath.Base(main.dir), good: planned.To, levels: planned.Levels, keeps: keeps, state: state, made: made,
+			report: a.shown(report), holding: now.Holding(), lift: a.command("hold", filepath.Base(main.dir), "--lift", "--reason", "TEXT"),
+		})
 	})
-	return a.waysOut(err, filepath.Base(main.dir), f.asked, r, planned)
+	return a.waysOut(err, filepath.Base(main.dir), r, planned)
+}
+
+// settled is what a release did, after the remotes were asked about what it was cut off in: a package that never reached
+// the AUR needs no correction there. What cannot be found out stays in doubt, and counts as done. Another run may have come
+// between, so it is read anew.
+func (a *app) settled(ctx context.Context, main *release, j *journal.Journal) (*phases.Released, error) {
+	released, err := releasedOf(main)
+	if err != nil || len(released.Begun) == 0 {
+		return released, err
+	}
+	again, err := a.recorded(ctx, filepath.Base(main.dir))
+	if err != nil || again.old.Digest != again.plan.Digest {
+		return released, nil //nolint:nilerr // made with another program: it stays in doubt
+	}
+	o := a.options(again, j)
+	o.Observe = func(rec pipeline.Record) {
+		if rec.Event == pipeline.Undone {
+			a.ui.Warn("%s was begun, and nothing of it has arrived", rec.Step)
+		}
+	}
+	if err := again.plan.Settle(ctx, o); err != nil {
+		a.ui.Warn("what the release was cut off in stays in doubt: %v", err)
+	}
+	return releasedOf(main)
 }
 
 // isOverIn reports whether the last step of a plan is done and holds by now, unlike over, which asks the journal alone.
@@ -340,36 +376,130 @@ func (a *app) isOverIn(r *release) (bool, error) {
 
 func atEnd(s *pipeline.Survey) bool { return len(s.Steps) > 0 && s.Steps[len(s.Steps)-1].Current }
 
-// correction plans a rollback: the newest one that there is, or the next where that is over and this is another.
+// correction plans a rollback: the newest one that there is, or the next where that is over and this is another, or can
+// never come to its end.
 func (a *app) correction(ctx context.Context, main *release, released *phases.Released, f rollbackFlags) (*release, *phases.Rollback, error) {
 	numbers, err := main.beside(phases.RollbackPhase)
 	if err != nil {
 		return nil, nil, err
 	}
 	n := 1
-	if len(numbers) > 0 {
-		n = numbers[len(numbers)-1]
-	}
-	if !f.asked {
-		if asked, ok := a.askedFor(main, n); ok {
-			f.RollbackOptions = asked
+	for _, number := range numbers {
+		if asked, ok := a.askedFor(main, number); ok {
+			if n = number; !f.asked {
+				f.RollbackOptions = asked
+			}
 		}
+	}
+	if f.To == "" {
+		f.TakenBack = takenBack(filepath.Dir(main.dir))
 	}
 	r, planned, err := a.numbered(ctx, main, released, n, f.RollbackOptions)
 	if err != nil {
 		return nil, nil, err
 	}
-	if r.old != nil && r.old.Digest != r.plan.Digest {
-		over, err := r.over("")
-		if err != nil {
-			return nil, nil, err
+	if r.old == nil {
+		return r, planned, nil
+	}
+	over, err := r.over("")
+	if err != nil {
+		return nil, nil, err
+	}
+	name, next, why := filepath.Base(r.dir), fmt.Sprintf("%s-%d", phases.RollbackPhase, n+1), ""
+	switch {
+	case over && r.old.Digest != r.plan.Digest:
+		return a.numbered(ctx, main, released, n+1, f.RollbackOptions)
+	case over:
+		if why, err = a.changed(ctx, r); why != "" && !f.asked {
+			return nil, nil, withHint(fmt.Errorf("%w: %s is over, and what it did has been changed since: %s", pipeline.ErrConflict, name, why),
+				"%s does it again, as %s", a.command(rollbackWords(filepath.Base(main.dir), planned.Asked)...), next)
+		} else if why != "" {
+			a.ui.Warn("%s is over, and what it did has been changed since: %s; %s does it again", name, why, next)
 		}
-		if over {
-			r, planned, err = a.numbered(ctx, main, released, n+1, f.RollbackOptions)
+	default:
+		if why, err = a.stuck(ctx, main, released, n); why != "" {
+			a.ui.Warn("%s cannot go on: %s; what it did stays done, and %s takes its place", name, why, next)
 		}
-		return r, planned, err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if why != "" {
+		return a.numbered(ctx, main, released, n+1, f.RollbackOptions)
 	}
 	return r, planned, nil
+}
+
+// changed says what somebody has undone of a rollback that is over, so that users get the bad version again; "" where they
+// do not. What becomes of the branch is people's: a hold that was lifted is no reason to begin again.
+func (a *app) changed(ctx context.Context, r *release) (why string, err error) {
+	var is []string
+	for _, sp := range r.plan.Specs {
+		if sp.ID != phases.RollbackOutcome {
+			continue
+		}
+		_, seen, err := r.plan.Look(ctx, a.options(r, journal.Read(r.dir)), sp.ID)
+		if err != nil {
+			return "", fmt.Errorf("cannot look whether %s still stands: %w", filepath.Base(r.dir), err)
+		}
+		for _, e := range seen {
+			switch hurts := phases.RollbackHurts(e.Check); {
+			case e.Verdict == gate.Fail && hurts:
+				is = append(is, e.Summary)
+			case e.Verdict == gate.Fail:
+				a.ui.Warn("%s has been changed since: %s", filepath.Base(r.dir), e.Summary)
+			case e.Verdict != gate.Pass:
+				a.ui.Warn("cannot look whether %s still stands: %s", filepath.Base(r.dir), e.Summary)
+			}
+		}
+	}
+	return strings.Join(is, "; "), nil
+}
+
+// takenBack lists the versions that journals here say were rolled back, or are held.
+func takenBack(dir string) (versions []string) {
+	list, _ := os.ReadDir(dir) // it holds the release that is rolled back
+	for _, e := range list {
+		released, _, err := readable(&release{dir: filepath.Join(dir, e.Name())})
+		if err != nil || released.Plan == nil { // it is not about this version
+			continue
+		}
+		if h := released.Holding(); released.RolledBack() != nil || h != nil && h.Held {
+			versions = append(versions, e.Name())
+		}
+	}
+	return versions
+}
+
+// stuck says why the n-th rollback, part of which is done, can never come to its end as it was begun; "" where it can.
+func (a *app) stuck(ctx context.Context, main *release, released *phases.Released, n int) (why string, err error) {
+	dir, _ := main.at(fmt.Sprintf("%s-%d", phases.RollbackPhase, n))
+	done, err := phases.ReadReleased(journal.Read(dir))
+	if err != nil {
+		return "", err
+	}
+	if acted, _ := done.Permanent(); acted == "" {
+		return "", nil
+	}
+	o, _ := phases.RollbackAsked(done.Plan)
+	r, _, err := a.numbered(ctx, main, released, n, o)
+	switch {
+	case errors.Is(err, phases.ErrNotHere): // elsewhere it can
+		return "", err
+	case err != nil:
+		return err.Error(), nil
+	case !amendable(r.plan, done):
+		return "the release has gone on since, or this is another program", nil
+	}
+	for _, sp := range r.plan.Specs { // the gate has passed, and is not asked again about what came behind it
+		if _, failed := done.Failed[sp.ID]; !failed || done.Acted(sp.ID) || phases.RollbackLevelOf(sp.ID) != phases.AUR {
+			continue
+		}
+		if _, _, err := r.plan.Look(ctx, a.options(r, journal.Read(r.dir)), sp.ID); errors.Is(err, pipeline.ErrConflict) {
+			return fmt.Sprintf("%s: somebody has published in the AUR since gate/%s passed", sp.ID, phases.RollbackPhase), nil
+		}
+	}
+	return "", nil
 }
 
 // askedFor is what the n-th rollback was asked for.

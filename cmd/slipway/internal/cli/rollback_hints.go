@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,7 +38,7 @@ func rollbackWords(version string, o phases.RollbackOptions, more ...string) []s
 
 // waysOut adds to the error of a rollback the whole command that does without what stands in its way. The plain one goes
 // on as it was begun, and would stop there again.
-func (a *app) waysOut(err error, version string, asked bool, r *release, planned *phases.Rollback) error {
+func (a *app) waysOut(err error, version string, r *release, planned *phases.Rollback) error {
 	if err == nil || errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -59,18 +60,20 @@ func (a *app) waysOut(err error, version string, asked bool, r *release, planned
 	stopped, gated := errors.AsType[*pipeline.GateError](err)
 	switch {
 	case errors.Is(err, pipeline.ErrDiffers) && !amendable(r.plan, released):
-		if hint = ""; !asked {
-			add("what it did stays done, and it cannot go on as it was begun: put back what differs above, in release.yaml or the program")
-			break
-		}
+		hint = ""
 		add("what it did stays done; %s goes on as it was begun", plain)
 		add("after that, another one: %s", a.command(rollbackWords(version, o)...))
 	case errors.Is(err, pipeline.ErrDiffers):
 		hint = ""
 		add("%s goes on as it was begun", plain)
 		add("with the options as they are now: %s", a.command(rollbackWords(version, o, "--amend")...))
+	case gated && acted("hold") && slices.ContainsFunc(stopped.State.Criteria, func(c gate.CriterionState) bool { return c.Check == phases.CheckHeld && c.Verdict == gate.Fail }):
+		hint = ""
+		add("somebody has lifted the hold meanwhile: %s puts it back; then %s", a.command("hold", version, "--reason", "TEXT"), plain)
 	case gated && (stopped.State.Waits() || acted("")):
 		return err
+	case gated && leftOut(stopped.State, &o, planned.Levels):
+		add("as it says: %s", a.command(rollbackWords(version, o, "--amend")...))
 	case gated:
 		if o.Delete || o.DeleteTag { // the command as it is would stop here again
 			o.Delete, o.DeleteTag = false, false
@@ -79,9 +82,12 @@ func (a *app) waysOut(err error, version string, asked bool, r *release, planned
 			break
 		}
 		add("or with other options, such as another version or fewer levels: %s", a.command(rollbackWords(version, o, "--amend")...))
-	case errors.Is(err, pipeline.ErrConflict):
+	case errors.Is(err, pipeline.ErrConflict), errors.Is(err, pipeline.ErrUntouched):
 		level := phases.RollbackLevelOf(firstWord(err))
-		o.Levels = slices.DeleteFunc(slices.Clone(planned.Levels), func(l string) bool { return l == level })
+		refused := errors.Is(err, pipeline.ErrUntouched) && (level == "git" || level == "hold") // both go to the same branch
+		o.Levels = slices.DeleteFunc(slices.Clone(planned.Levels), func(l string) bool {
+			return l == level || refused && (l == "git" || l == "hold") && !acted(l)
+		})
 		if level == "" || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) || acted(level) {
 			return err
 		}
@@ -92,11 +98,42 @@ func (a *app) waysOut(err error, version string, asked bool, r *release, planned
 			o.DeleteTag = false
 		}
 		add("once that is mended: %s", plain)
-		add("or without level %s: %s", level, a.command(rollbackWords(version, o, "--amend")...))
+		add("or without that: %s", a.command(rollbackWords(version, o, "--amend")...))
 	default:
-		return err
+		step := firstWord(err)
+		o.Levels = slices.DeleteFunc(slices.Clone(planned.Levels), func(l string) bool { return l == phases.AUR })
+		if forAUR := strings.Count(step, "/") == 2; !forAUR || acted("") || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) {
+			return err
+		}
+		add("or without level aur: %s", a.command(rollbackWords(version, o, "--amend")...))
 	}
 	return &coded{err, code, hint}
+}
+
+var leaving = regexp.MustCompile(`leave levels? ([a-z]+)(?: and ([a-z]+))? out`)
+
+// leftOut takes what a gate's faults name as the way without them out of the options: levels, or the older version.
+func leftOut(s gate.State, o *phases.RollbackOptions, levels []string) bool {
+	out := slices.Clone(levels)
+	other := false
+	for _, b := range s.Blocks {
+		for _, m := range leaving.FindAllStringSubmatch(b.Why, -1) {
+			out = slices.DeleteFunc(out, func(l string) bool { return l == m[1] || l == m[2] })
+		}
+		other = other || strings.Contains(b.Why, "with --to")
+	}
+	if len(out) == 0 || len(out) == len(levels) && !other {
+		return false
+	}
+	if other {
+		o.To = "OLDER"
+	}
+	if len(out) < len(levels) {
+		o.Levels = out
+		o.Delete = o.Delete && slices.Contains(out, "github")
+		o.DeleteTag = o.DeleteTag && slices.Contains(out, "github") && slices.Contains(out, "git")
+	}
+	return true
 }
 
 // amendable reports whether all that has acted is the same in a plan, so that a run may go on with it.

@@ -6,31 +6,59 @@ import (
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
 	"github.com/imrightguy/slipway/phases"
+	"github.com/imrightguy/slipway/pipeline"
 )
 
 // corrected closes a rollback that has come to its end.
 type corrected struct {
 	project, bad, good string
 	levels, keeps      []string
+	state              string // of the release on GitHub: draft, notice or gone
 	made               int
-	report, lift       string
+	report             string
+	holding            *phases.Holding // what the journals say by now
+	lift               string          // what ends a hold
 }
 
 // Show tells where users are now, and what is left to people.
 func (c corrected) Show(p *ui.Page) {
 	p.Gap()
 	what := "is withdrawn"
-	if c.good != "" {
+	switch {
+	case !slices.Contains(c.levels, "aur") && !slices.Contains(c.levels, "github"): // no user was moved
+		what = "is taken back"
+	case c.good != "":
 		what = "is rolled back to " + c.good
 	}
 	p.Printf("%s %s %s (%s); %s done now\n", c.project, c.bad, what, strings.Join(c.levels, ", "), ui.Count(c.made, "step"))
-	if len(c.keeps) > 0 {
-		p.Printf("the release is public, with a notice: %s in the AUR downloads its files, and gives users %s\n", strings.Join(c.keeps, ", "), c.bad)
+	switch needs := strings.Join(c.keeps, ", ") + " in the AUR downloads its files"; {
+	case len(c.keeps) == 0:
+	case c.state == "notice":
+		p.Printf("the release is public, with a notice: %s, and gives users %s\n", needs, c.bad)
+	default: // it was not us
+		p.Printf("the release is %s: %s, so nobody can install that now; level aur mends it\n", strings.Replace(c.state, "draft", "a draft", 1), needs)
 	}
 	p.Printf("the report, with what each kind of user has to be told: %s\n", c.report)
-	if slices.Contains(c.levels, "hold") {
+	switch h := c.holding; {
+	case h == nil:
+	case !h.Held:
+		p.Printf("%s is not held any more (%s): %s\n", c.bad, h.By, h.Reason)
+	default:
 		p.Printf("%s is held; %s lets it go\n", c.bad, c.lift)
 	}
+}
+
+// keeping are the AUR packages that download from a release after all, and what became of that.
+func keeping(s *pipeline.Survey, planned *phases.Rollback) (keeps []string, state string) {
+	for _, st := range s.Steps {
+		if st.Spec.ID != phases.RollbackWithdraw {
+			continue
+		}
+		if state = st.Last.Receipt["state"]; st.Last.Receipt[phases.RollbackNeededBy] != "" {
+			keeps = planned.Keeps
+		}
+	}
+	return keeps, state
 }
 
 // correctionView shows a rollback before it is carried out.

@@ -144,7 +144,7 @@ func TestAmendable(t *testing.T) {
 	if err != nil || !amendable(&pipeline.Plan{Specs: []pipeline.Spec{push, hold}}, released) || amendable(&pipeline.Plan{Specs: []pipeline.Spec{other}}, released) {
 		t.Errorf("begun: %v", err)
 	}
-	if (&app{dir: "."}).waysOut(nil, "3.2.1", true, nil, nil) != nil || !errors.Is((&app{}).waysOut(errInterrupted, "3.2.1", true, nil, nil), errInterrupted) {
+	if (&app{dir: "."}).waysOut(nil, "3.2.1", nil, nil) != nil || !errors.Is((&app{}).waysOut(errInterrupted, "3.2.1", nil, nil), errInterrupted) {
 		t.Error("an error is made up, or lost")
 	}
 }
@@ -160,7 +160,7 @@ func TestWaysOut_Gated(t *testing.T) {
 		{phases.RollbackOptions{To: "3.2.0", Delete: true}, []string{"without deleting anything: slipway rollback 3.2.1 --to 3.2.0 --amend\n", "or with another version or fewer levels"}},
 	} {
 		stopped := &pipeline.GateError{State: gate.State{Blocks: []gate.Block{{Kind: "failed"}}}}
-		err := (&app{dir: "."}).waysOut(stopped, "3.2.1", true, r, &phases.Rollback{Asked: c.asked})
+		err := (&app{dir: "."}).waysOut(stopped, "3.2.1", r, &phases.Rollback{Asked: c.asked})
 		_, hint := exit(err)
 		for _, want := range c.want {
 			if !strings.Contains(hint, want) {

@@ -1,0 +1,113 @@
+package correction
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/imrightguy/slipway/phases/aur/subject"
+	"github.com/imrightguy/slipway/phases/internal/endpoint"
+	"github.com/imrightguy/slipway/phases/internal/gitremote"
+	aurtwin "github.com/imrightguy/slipway/phases/internal/twins/aur"
+	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/pipelinetest"
+)
+
+// steps is a phase of any steps.
+type steps struct {
+	name string
+	list []pipeline.Step
+}
+
+func (p steps) Name() string                                                 { return p.name }
+func (p steps) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error) { return p.list, nil }
+
+const payload = "the older program\n"
+
+// fetched is a file of the older release.
+type fetched struct{}
+
+func (fetched) Spec() pipeline.Spec {
+	return pipeline.Spec{ID: "build/fetch", Effect: pipeline.Local, Outputs: []string{"x.gz"}}
+}
+
+func (fetched) Run(_ context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+	path, err := ws.Create(pipeline.Artifact{Name: "x.gz", Kind: "tarball"})
+	if err == nil {
+		err = os.WriteFile(path, []byte(payload), 0o666)
+	}
+	return nil, err
+}
+
+// TestRun: the version comes from the AUR as it is, and the payload is compared with what users of the older version got,
+// or it is said that nothing can be.
+func TestRun(t *testing.T) {
+	const url = "https://example.org/v3.2.0/x.gz"
+	own := fmt.Sprintf("%x", sha256.Sum256([]byte(payload)))
+	server, err := aurtwin.Start(context.WithoutCancel(t.Context()), aurtwin.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	for i, c := range []struct {
+		name, first, url, sum string // of the version before the bad one
+		want                  string // the version, or the error
+		says                  string // what is told
+	}{
+		{"as it was", "3.2.0", url, own, "3.2.1+really3.2.0-1", ""},
+		{"another address", "3.2.0", "https://example.org/old/x.gz", sum, "3.2.1+really3.2.0-1", "nothing can be compared with what users of 3.2.0 got then"},
+		{"not known", "3.1.0", url, sum, "3.2.1+really3.2.0-1", "does not know 3.2.0: nothing can be compared"},
+		{"another file", "3.2.0", url, sum, "x.gz is not what it was when 3.2.0 was published", ""},
+	} {
+		name := fmt.Sprintf("x%d-bin", i)
+		publish := func(message, pkgver, url, sum string) {
+			t.Helper()
+			if _, err := server.Publish(t.Context(), "us", name, message, map[string]string{
+				"PKGBUILD": "# " + pkgver + "\n",
+				".SRCINFO": "pkgbase = " + name + "\n\tpkgdesc = Says hello\n\tpkgver = " + pkgver + "\n\tpkgrel = 1\n\turl = https://example.org\n\tarch = any\n" +
+					"\tlicense = MIT\n\tsource = x.gz::" + url + "\n\tsha256sums = " + sum + "\n\npkgname = " + name + "\n",
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publish("Update\n\nSlipway-Run: a", c.first, c.url, c.sum)
+		publish("Update\n\nSlipway-Run: b", "3.2.1", "https://example.org/v3.2.1/x.gz", sum)
+		s := Step(Options{
+			Package: subject.Package{Phase: "rollback", Name: name}, Bad: "3.2.1", Good: "3.2.0", Needs: []string{"build/fetch"},
+			Sources: []Source{{Artifact: "x.gz", URL: url}}, Instead: "do without",
+		})
+		plan, err := pipeline.NewPlan(t.Context(), pipeline.Env{Project: "x", Version: "3.2.1", Commit: strings.Repeat("ab", 20), Config: strings.Repeat("cd", 32)},
+			steps{"build", []pipeline.Step{fetched{}}}, steps{"rollback", []pipeline.Step{s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		journal, dir, said := new(pipelinetest.Memory), t.TempDir(), ""
+		err = plan.Run(t.Context(), pipeline.Options{
+			Journal: journal, Dirs: pipeline.Dirs{Dist: filepath.Join(dir, "dist"), Work: filepath.Join(dir, "work")}, Jobs: 1,
+			Endpoints: &endpoint.Endpoints{Git: func(ctx context.Context, _ gitremote.Remote) (gitremote.Access, error) {
+				return gitremote.Open(ctx, gitremote.Remote{URL: server.HTTPURL(name)}, gitremote.Options{})
+			}},
+			Observe: func(r pipeline.Record) {
+				if r.Event == pipeline.Progress && r.Step == s.Spec().ID {
+					said += r.Text + "\n"
+				}
+			},
+		})
+		got := fmt.Sprint(err)
+		for _, r := range journal.All() {
+			if r.Step == s.Spec().ID && r.Event == pipeline.Done {
+				got = r.Receipt[KeyPkgVer] + "-" + r.Receipt[KeyPkgRel]
+			}
+		}
+		if got != c.want && (err == nil || !strings.Contains(got, c.want) || !strings.Contains(got, "do without")) {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		if !strings.Contains(said, c.says) || strings.Contains(said, "compared") != (c.says != "") {
+			t.Errorf("%s: want %q, said\n%s", c.name, c.says, said)
+		}
+	}
+}
