@@ -30,7 +30,14 @@ const RollbackPhase = rollback.Name
 const RollbackOutcome = rollback.OutcomeID
 
 // RollbackHurts tells that a check of a rollback's proof is about what users get.
-func RollbackHurts(check string) bool { return check == rollback.Withdrawn || check == rollback.Latest }
+func RollbackHurts(check string) bool {
+	return check == rollback.Withdrawn || check == rollback.Latest || check == correction.CheckMoved || strings.HasPrefix(check, "aur-")
+}
+
+// RollbackLooksAtAUR tells that a step looks whether the AUR gives users the correction, behind the push.
+func RollbackLooksAtAUR(step string) bool {
+	return strings.HasPrefix(step, rollback.Name+"/moved/") || strings.HasPrefix(step, rollback.Name+"/readback/")
+}
 
 // RollbackWithdraw is the step that takes the release from the public. The receipt has RollbackNeededBy where something
 // downloads from it all the same.
@@ -151,7 +158,7 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	if err := stopsAUR(c, r, released, &ro); err != nil {
 		return nil, err
 	}
-	if ro.Needed, err = neededBy(c, r, released, env.Version); err != nil {
+	if ro.Needed, err = neededBy(c, r, released, ro.Keeps, env.Version); err != nil {
 		return nil, err
 	}
 	if out.Phase, err = rollback.New(ro); err != nil {
@@ -249,7 +256,7 @@ func stopsAUR(c *Config, r *Repository, released *Released, o *rollback.Options)
 }
 
 // neededBy asks all AUR packages that a release has, or may have by now, what they download from it.
-func neededBy(c *Config, r *Repository, released *Released, version string) (func(context.Context, *pipeline.Workspace) (string, error), error) {
+func neededBy(c *Config, r *Repository, released *Released, keeps []string, version string) (func(context.Context, *pipeline.Workspace) (string, error), error) {
 	var all []correction.Moved
 	var unknown []string
 	for _, name := range unique(append(released.pushed(), c.inAUR()...)) {
@@ -257,7 +264,7 @@ func neededBy(c *Config, r *Repository, released *Released, version string) (fun
 			unknown = append(unknown, fmt.Sprintf("%s, which release.yaml does not know, came into the AUR with the release", name))
 			continue
 		}
-		o, err := c.movedOf(r.Root(), version, correction.Moved{Package: subject.Package{Name: name}})
+		o, err := c.movedOf(r.Root(), version, correction.Moved{Package: subject.Package{Name: name}, Wide: slices.Contains(keeps, name)})
 		if err != nil {
 			return nil, err
 		}

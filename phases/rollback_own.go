@@ -40,7 +40,20 @@ func (o *correctionOptions) own(ctx context.Context) (*own, error) {
 			o.MadeFrom = firstLine(err)
 			return nil, o.settle(nil, "")
 		}
-		o.MadeFrom = commit
+		// A tag can be moved by more people than the branch, and says of nobody's review: what it adds to the history that the
+		// release was made of is not read.
+		shared, err := o.Repository.Shared(ctx, commit, o.Env.Commit)
+		if err == nil && shared == "" {
+			err = fmt.Errorf("tag %s is no part of the history of %s", o.OlderTag, o.Env.Version)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			o.MadeFrom = firstLine(err)
+			return nil, o.settle(nil, "")
+		}
+		o.MadeFrom = shared
 	}
 	out, err := o.ownAt(ctx, o.MadeFrom)
 	switch {
@@ -123,6 +136,9 @@ func (o *correctionOptions) settle(c *Config, commit string) error {
 		}
 	}
 	o.Payload = o.Older.String()
+	if at, err := o.tagged(); err == nil { // the version commit may not have been merged
+		commit = at
+	}
 	if v, err := VersionAt(c, o.Repository, commit); err == nil && v.Release() == o.Older.Release() {
 		o.Payload = v.String()
 	}
@@ -154,6 +170,7 @@ func (o *own) recipe(ctx context.Context, r *Repository, name string) (buildaur.
 // judged is how a package is published, with what was looked for in the older version: a program that came later is not
 // there.
 func (o *own) judged(name string, c aur.Config) aur.Config {
+	c.Start, c.Versions = nil, nil
 	if was, published := o.config.AUR[name]; published && was.Validate(name) == nil {
 		c.Start, c.Versions = was.Start, was.Versions
 	}

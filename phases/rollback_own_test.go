@@ -100,6 +100,42 @@ func TestCorrection_NotAsItWas(t *testing.T) {
 	}
 }
 
+// TestCorrection_MovedTag: who can move a tag does not choose what users of the AUR get: only what belongs to the history of
+// the release counts.
+func TestCorrection_MovedTag(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, ", depends: [old-library]", "demo-bin")
+	s.release("1.0.0")
+	was := s.git("rev-parse", "v1.0.0^{commit}")
+	s.keys = ", depends: [new-library]"
+	bad := s.release("1.1.0")
+	main := s.git("rev-parse", "main")
+	evil := func(args ...string) {
+		keys, config := s.keys, s.config
+		defer func() { s.keys, s.config = keys, config }()
+		s.git(append([]string{"checkout", "-q"}, args...)...)
+		s.keys = ", depends: [evil-library]"
+		s.commit("1.0.0")
+		s.git("tag", "-f", "v1.0.0")
+		s.git("checkout", "-q", "-f", "main")
+	}
+	evil(was)
+	level, err := aurCorrection(t.Context(), s.fix(bad, "1.0.0"))
+	s.must(err)
+	if params := renderOf(level).Params; !strings.Contains(params["config"], "old-library") || !strings.HasSuffix(params["made from"], "commit "+was) || len(level.Unlike) > 0 {
+		t.Errorf("beside the history: %v, %q", params, level.Unlike)
+	}
+	evil("--orphan", "own")
+	level, err = aurCorrection(t.Context(), s.fix(bad, "1.0.0"))
+	s.must(err)
+	if params := renderOf(level).Params; !strings.Contains(params["config"], "new-library") || len(level.Unlike) != 1 || !strings.Contains(level.Unlike[0], "tag v1.0.0 is no part of the history of 1.1.0") {
+		t.Errorf("an orphan: %v, %q", params, level.Unlike)
+	}
+	if now := s.git("rev-parse", "main"); now != main {
+		t.Fatal("main was moved")
+	}
+}
+
 // TestRollback_MadeFrom: a rollback goes on with what it was begun with, whatever tags come or go; where that is not here,
 // it says how it comes.
 func TestRollback_MadeFrom(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/imrightguy/slipway/pipeline"
 )
 
 // TestRollback_Changed: what people have done to a release before, or to a rollback behind it, is seen, said and not
@@ -17,7 +19,7 @@ func TestRollback_Changed(t *testing.T) {
 	x := newRollbackTemplate(t, false)
 	for name, test := range map[string]func(*testing.T){
 		"made anew": x.madeAnew, "over": x.over, "lifted": x.lifted, "nightly": x.nightly, "tag moved": x.tagMoved, "protected": x.protected,
-		"renamed": x.renamed, "behind": x.behind,
+		"renamed": x.renamed, "behind": x.behind, "cut off": x.publishCutOff, "anew behind latest": x.anewBehindLatest,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -171,7 +173,7 @@ func (x *template) lifted(t *testing.T) {
 	there := here.another()
 	code, said := here.back("--to", older)
 	here.must(code, said)
-	cutBehind(t, filepath.Join(here.journalDir(), "rollback-1"), "rollback/hold")
+	cutBehind(t, filepath.Join(here.journalDir(), "rollback-1"), "rollback/hold", pipeline.Done)
 	code, said = there.slipway("hold", released, "--lift", "--reason", "it was the network", "--yes")
 	there.must(code, said)
 	code, said = here.back()
@@ -284,7 +286,7 @@ func (x *template) renamed(t *testing.T) {
 func (x *template) behind(t *testing.T) {
 	s, b := x.out(t)
 	a := b.another()
-	cutBehind(t, a.journalDir(), "release/tag")
+	cutBehind(t, a.journalDir(), "release/tag", pipeline.Done)
 	for _, why := range []string{"release " + tagName + " is public", "release " + tagName + " was public, and a rollback has withdrawn it"} {
 		before := s.shown()
 		stale := a.another() // each time as it was
@@ -317,4 +319,41 @@ func (x *template) behind(t *testing.T) {
 		code, said = stale.back()
 		stale.must(code, said, "0 steps done now")
 	}
+}
+
+// publishCutOff: the release was killed when it had published, and the rollback when it had withdrawn that. What is not
+// public any more was public all the same.
+func (x *template) publishCutOff(t *testing.T) {
+	s, r := x.out(t)
+	cutBehind(t, r.journalDir(), "release/publish", pipeline.Started)
+	before := s.origin("rev-parse", "main")
+	code, said := r.back("--to", older, "--level", "github,hold")
+	r.must(code, said)
+	cutBehind(t, filepath.Join(r.journalDir(), "rollback-1"), "rollback/withdraw", pipeline.Done)
+	for range 2 {
+		code, said = r.back()
+		r.must(code, said, "is rolled back to "+older)
+		if r.rollbacks() != 1 || strings.Contains(said, "nothing of it has arrived") {
+			t.Errorf("%d rollbacks:\n%s", r.rollbacks(), said)
+		}
+	}
+	if !s.isDraft() || s.origin("rev-parse", "main") == before {
+		t.Error("the release is public, or nobody holds it")
+	}
+}
+
+// anewBehindLatest: behind the gate somebody makes the release anew. That level can be left out, and the rest is done.
+func (x *template) anewBehindLatest(t *testing.T) {
+	s, r := x.out(t)
+	id := r.receipt("release/draft")["id"]
+	s.faults("github/PATCH /" + releasesURL + "/" + id + " #1+: 500")
+	code, said := r.back("--to", older)
+	r.refused(code, said)
+	s.faults()
+	s.call(http.MethodDelete, "https://api.github.com/"+releasesURL+"/"+id, "", nil)
+	s.publish(made{Tag: tagName}, []string{filepath.Join(r.dir, "LICENSE")})
+	code, said = r.back()
+	r.refused(code, said, "rollback-2 takes its place", "somebody has made release "+tagName+" anew")
+	code, said = r.back(r.levelsNamed(said, "git,hold")...)
+	r.must(code, said, "(git, hold)")
 }

@@ -96,25 +96,26 @@ func (p *past) publishing(t *testing.T) *template {
 	t.Helper()
 	x := &template{dir: filepath.Join(t.TempDir(), project)}
 	copyTree(t, p.dir, x.dir)
-	cutBehind(t, filepath.Join(x.dir, ".slipway", released), "gate/aur")
+	cutBehind(t, filepath.Join(x.dir, ".slipway", released), "gate/aur", pipeline.Done)
 	x.open(t)
 	return x
 }
 
-// cutBehind takes out of the journal in a folder what came after a step was done, as if the program had been killed there.
-func cutBehind(t *testing.T, dir, step string) {
+// cutBehind takes out of the journal in a folder what came after the last record of a step that says so, as if the program
+// had been killed there.
+func cutBehind(t *testing.T, dir, step string, event pipeline.Event) {
 	t.Helper()
 	at, n := 0, 0
 	for rec, err := range journal.Read(dir).Records() {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n++; rec.Step == step && rec.Event == pipeline.Done {
+		if n++; rec.Step == step && rec.Event == event {
 			at = n
 		}
 	}
 	if at == 0 {
-		t.Fatalf("%s was not done", step)
+		t.Fatalf("%s is not %s", step, event)
 	}
 	file := filepath.Join(dir, journal.FileName)
 	text, err := os.ReadFile(file)

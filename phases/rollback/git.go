@@ -72,7 +72,7 @@ func (s revert) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 func (o *Options) revertible(t *mainline.Tip) (map[string]mainline.File, error) {
 	there, err := t.Contains(o.Facts.Commit, o.Branch.Base)
 	if err == nil && !there && o.Facts.Merged {
-		err = fmt.Errorf("%w: branch %s does not contain the version commit %s any more: somebody has rewritten it; revert by hand what it has of that commit, or leave this level out with --level",
+		err = fmt.Errorf("%w: branch %s does not contain the version commit %s any more: somebody has rewritten it; revert by hand what it has of that commit, or leave level git out",
 			pipeline.ErrConflict, o.Branch.Name, o.Facts.Commit)
 	}
 	if err != nil || !there {

@@ -143,6 +143,8 @@ func (s standing) github(ctx context.Context, ws *pipeline.Workspace, f *finding
 		f.note("the release is withdrawn already")
 	case kept:
 		f.note("%s: it stays public, with a notice", by)
+	case len(s.o.Keeps) > 0:
+		f.note("%s in the AUR downloads nothing from it any more, so it need not stay public", strings.Join(s.o.Keeps, ", "))
 	case rel.Immutable:
 		f.note("the release is immutable: it stays public, with a notice")
 	}

@@ -179,6 +179,14 @@ func TestBelow(t *testing.T) {
 			t.Errorf("%s: %v", address, got)
 		}
 	}
+	for address, want := range map[string]bool{
+		from + "x.gz": true, "http://github.com/before/it-was-renamed/releases/download/v3.2.1/x": true, "https://proxy.example.org/https://github.com/o/r/releases/download/V3.2.1/x": true,
+		"https://github.com/o/r/releases/download/v3.2.10/x": false, "https://example.org/v3.2.1/x": false, "": false,
+	} {
+		if got := alike(address, from); got != want {
+			t.Errorf("alike: %s: %v", address, got)
+		}
+	}
 }
 
 // FuzzNext: whatever stands in an AUR repository, what is published follows all that users of the bad release can have,

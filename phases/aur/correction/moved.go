@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/imrightguy/slipway/phases/aur/remote"
 	"github.com/imrightguy/slipway/phases/aur/subject"
@@ -25,6 +26,8 @@ type Moved struct {
 	From    string   // what the addresses of the release's files begin with
 	Instead string   // what else can be done where the package needs them
 	Needs   []string // other steps
+	// Wide counts addresses of files under the release's tag on any host and in any repository: it may have been renamed.
+	Wide bool
 }
 
 // MovedStep returns the step that looks whether the AUR gives users a package which needs a release's files no more.
@@ -66,13 +69,31 @@ func (s moved) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 
 // Needed tells what a package in the AUR downloads from a release right now, in words; "" where that is nothing.
 func Needed(ctx context.Context, ws *pipeline.Workspace, o Moved) (string, error) {
-	looking, cancel := context.WithTimeout(ctx, gitTime)
+	looking, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	was, needed, err := moved{o.Package, o}.needed(looking, ws)
-	if err != nil || len(needed) == 0 {
+	s := moved{o.Package, o}
+	was, needed, err := s.needed(looking, ws)
+	if err != nil || len(needed) == 0 || s.deleted(looking, ws) {
 		return "", err
 	}
 	return fmt.Sprintf("%s %s in the AUR downloads %s", o.Package.Name, was, strings.Join(needed, ", ")), nil
+}
+
+// lookTime is how long somebody waits for the AUR who asks for something else.
+const lookTime = time.Minute
+
+// deleted tells that the index does not know the package: the repository of a deleted one stays, and nobody installs it.
+func (s moved) deleted(ctx context.Context, ws *pipeline.Workspace) bool {
+	e, err := endpoint.Of(ws)
+	if err != nil {
+		return false
+	}
+	index, err := s.Index(e)
+	if err != nil {
+		return false
+	}
+	found, err := index.Info(ctx, s.Name)
+	return err == nil && len(found) == 0
 }
 
 // needed lists the addresses below from that the published package downloads. Where nothing is published there are none.
@@ -111,13 +132,20 @@ func (s moved) needed(ctx context.Context, ws *pipeline.Workspace) (was remote.V
 			if _, behind, named := strings.Cut(entry, "::"); named {
 				address = behind
 			}
-			if below(address, s.o.From) {
+			if below(address, s.o.From) || s.o.Wide && alike(address, s.o.From) {
 				needed = append(needed, address)
 			}
 		}
 	}
 	slices.Sort(needed)
 	return was, slices.Compact(needed), nil
+}
+
+// alike tells that an address is that of a file under the same tag, in whatever repository.
+func alike(address, from string) bool {
+	i := strings.Index(from, "/releases/download/")
+	_, behind, found := strings.Cut(address, "/releases/download/")
+	return i >= 0 && found && below("/releases/download/"+behind, from[i:])
 }
 
 // below tells that an address begins like another one, however either is escaped or capitalized: GitHub makes no

@@ -114,6 +114,38 @@ func (r *Repo) Reached(ctx context.Context, commit string, tags []VersionTag) (t
 	return tags[best], true, nil
 }
 
+// Shared finds the newest commit that both reach, each itself included: the first one itself where the second contains it.
+// It is "" where they share nothing. Of several the one with the highest time is taken, and of these that with the highest
+// ID. The error wraps [ErrShallow] where history that matters is missing.
+func (r *Repo) Shared(ctx context.Context, commit, with string) (shared string, err error) {
+	w, err := r.walk(ctx)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the history: %w", err)
+	}
+	defer w.objects.close()
+	known := map[plumbing.Hash]bool{}
+	err = w.reach(with, func(id plumbing.Hash, _ node) bool {
+		known[id] = true
+		return true
+	})
+	if known[plumbing.NewHash(commit)] {
+		return commit, nil // what is missing lies behind it
+	}
+	var best int64
+	if err == nil {
+		err = w.reach(commit, func(id plumbing.Hash, n node) bool {
+			if name := id.String(); known[id] && (shared == "" || n.time > best || n.time == best && name > shared) {
+				shared, best = name, n.time
+			}
+			return true
+		})
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot read the history: %w", err)
+	}
+	return shared, nil
+}
+
 // node is a commit's place in the history.
 type node struct {
 	parents []plumbing.Hash

@@ -283,6 +283,27 @@ func TestReached(t *testing.T) {
 	}
 }
 
+// TestShared: a commit that the other one contains is it; of one beside it the place where it left is.
+func TestShared(t *testing.T) {
+	dir, ids := build(t, []made{
+		{10, nil, "1"}, {20, []int{1}, "2"}, {30, []int{2}, "3"}, {40, []int{3}, "4"}, // main
+		{25, []int{2}, "Release v1.1.0"}, {26, []int{5}, "fix"}, // 5, 6: beside it
+		{27, nil, "somebody's own"}, {28, []int{7, 1}, "with a bit of the history"}, // 7, 8
+	})
+	r := open(t, dir)
+	for _, c := range []struct {
+		commit, with int
+		want         string
+	}{{2, 4, ids[1]}, {4, 4, ids[3]}, {5, 4, ids[1]}, {6, 4, ids[1]}, {4, 6, ids[1]}, {7, 4, ""}, {8, 4, ids[0]}} {
+		if got, err := r.Shared(t.Context(), ids[c.commit-1], ids[c.with-1]); err != nil || got != c.want {
+			t.Errorf("%d and %d share %q, want %q: %v", c.commit, c.with, got, c.want, err)
+		}
+	}
+	if _, err := r.Shared(t.Context(), ids[0], "main"); err == nil {
+		t.Error("a name counts as a commit")
+	}
+}
+
 // TestShallow: a clone that lacks what is asked for says what to do, and one that has it answers.
 func TestShallow(t *testing.T) {
 	dir, ids := build(t, []made{{10, nil, "1"}, {20, []int{1}, "2"}, {30, []int{2}, "3"}, {40, []int{3}, "4"}, {50, []int{4}, "5"}})

@@ -169,8 +169,11 @@ func (r *Release) Unreached(ctx context.Context, ws *pipeline.Workspace) error {
 		return fmt.Errorf("cannot find out whether people have %s: %w", r.o.Tag, err)
 	}
 	for _, rel := range slices.Concat(f.Ours, f.Foreign) {
-		if rel.Tag == r.o.Tag && !rel.Draft {
+		switch public := rel.Tag == r.o.Tag && !rel.Draft; {
+		case public && rel.Bears(w.marker):
 			return fmt.Errorf("%w: %w", ErrElsewhere, &hub.ConflictError{What: "release " + r.o.Tag + " is public", IDs: []int64{rel.ID}})
+		case public:
+			return &hub.ConflictError{What: "somebody else has published release " + r.o.Tag + ", which stands on this", IDs: []int64{rel.ID}}
 		}
 	}
 	return w.unwithdrawn(f.Ours...)

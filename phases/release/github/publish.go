@@ -38,8 +38,8 @@ func (p *publish) publication(ws *pipeline.Workspace, w world) (hub.Publication,
 	return hub.Publication{Title: p.title, Body: body(notes, w.marker), Prerelease: p.o.Prerelease, Latest: p.o.Latest}, err
 }
 
-// Probe finds the release published, as wanted and with every asset. Published otherwise it is a conflict, whoever did
-// it, with a receipt: users have it, and what came before it is not to be taken back.
+// Probe finds the release published, as wanted and with every asset. Published otherwise, or withdrawn since, it is a
+// conflict, whoever did it, with a receipt: users have or had it, and what came before it is not to be taken back.
 func (p *publish) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 	w, err := p.world(ws)
 	if err != nil {
@@ -47,6 +47,9 @@ func (p *publish) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.R
 	}
 	rel, err := p.ours(ctx, ws, w)
 	public := rel.ID != 0 && !rel.Draft
+	if err == nil && rel.Withdrawn(w.marker) { // users had it
+		return p.receipt(ws, rel), w.unwithdrawn(rel)
+	}
 	if err != nil && public { // whoever edited it, users have it
 		return p.receipt(ws, rel), err
 	} else if err != nil || !public {
@@ -142,9 +145,6 @@ func (p *publish) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 	rel, err := p.ours(ctx, ws, w)
 	if err != nil {
 		return nil, err
-	}
-	if err := w.unwithdrawn(rel); err != nil {
-		return nil, fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
 	}
 	if err := p.alone(ctx, w, rel.ID); err != nil {
 		return nil, err

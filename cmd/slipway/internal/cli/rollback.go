@@ -349,7 +349,7 @@ func (a *app) correct(ctx context.Context, main *release, released *phases.Relea
 // between, so it is read anew.
 func (a *app) settled(ctx context.Context, main *release, j *journal.Journal) (*phases.Released, error) {
 	released, err := releasedOf(main)
-	if err != nil || len(released.Begun) == 0 {
+	if err != nil || len(released.Begun) == 0 || released.RolledBack() != nil { // what is gone then, a rollback has taken
 		return released, err
 	}
 	again, err := a.recorded(ctx, filepath.Base(main.dir))
@@ -388,6 +388,8 @@ func (a *app) correction(ctx context.Context, main *release, released *phases.Re
 		if asked, ok := a.askedFor(main, number); ok {
 			if n = number; !f.asked {
 				f.RollbackOptions = asked
+			} else if to := strings.TrimPrefix(f.To, "v"); to == asked.To && !f.amend {
+				f.Tag, f.Payload, f.MadeFrom = asked.Tag, asked.Payload, asked.MadeFrom // whatever tags are here
 			}
 		}
 	}
@@ -435,7 +437,7 @@ func (a *app) correction(ctx context.Context, main *release, released *phases.Re
 func (a *app) changed(ctx context.Context, r *release) (why string, err error) {
 	var is []string
 	for _, sp := range r.plan.Specs {
-		if sp.ID != phases.RollbackOutcome {
+		if sp.ID != phases.RollbackOutcome && !phases.RollbackLooksAtAUR(sp.ID) {
 			continue
 		}
 		_, seen, err := r.plan.Look(ctx, a.options(r, journal.Read(r.dir)), sp.ID)
@@ -478,7 +480,8 @@ func (a *app) stuck(ctx context.Context, main *release, released *phases.Release
 	if err != nil {
 		return "", err
 	}
-	if acted, _ := done.Permanent(); acted == "" {
+	acted, sure := done.Permanent()
+	if acted == "" {
 		return "", nil
 	}
 	o, _ := phases.RollbackAsked(done.Plan)
@@ -490,17 +493,31 @@ func (a *app) stuck(ctx context.Context, main *release, released *phases.Release
 		return err.Error(), nil
 	case !amendable(r.plan, done):
 		return "the release has gone on since, or this is another program", nil
+	case !sure: // its gate is asked again where that turns out not to be done
+		return "", nil
 	}
-	for _, sp := range r.plan.Specs { // the gate has passed, and is not asked again about what came behind it
-		if _, failed := done.Failed[sp.ID]; !failed || done.Acted(sp.ID) || phases.RollbackLevelOf(sp.ID) != phases.AUR {
+	// The gate has passed, and is not asked again about what others do behind it: the next one's is.
+	for _, sp := range r.plan.Specs {
+		_, failed := done.Failed[sp.ID]
+		rec, looked := done.Done[sp.ID]
+		moved := looked && phases.RollbackLooksAtAUR(sp.ID) && !slices.ContainsFunc(rec.Evidence, passes)
+		if !moved && (!failed || looked || phases.RollbackLevelOf(sp.ID) == "") {
 			continue
 		}
-		if _, _, err := r.plan.Look(ctx, a.options(r, journal.Read(r.dir)), sp.ID); errors.Is(err, pipeline.ErrConflict) {
-			return fmt.Sprintf("%s: somebody has published in the AUR since gate/%s passed", sp.ID, phases.RollbackPhase), nil
+		_, seen, err := r.plan.Look(ctx, a.options(r, journal.Read(r.dir)), sp.ID)
+		if errors.Is(err, pipeline.ErrConflict) {
+			return firstLine(err.Error()), nil
+		}
+		for _, e := range seen {
+			if moved && e.Verdict == gate.Fail {
+				return e.Found, nil
+			}
 		}
 	}
 	return "", nil
 }
+
+func passes(e gate.Evidence) bool { return e.Verdict == gate.Pass }
 
 // askedFor is what the n-th rollback was asked for.
 func (a *app) askedFor(main *release, n int) (phases.RollbackOptions, bool) {

@@ -88,15 +88,14 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 		o.Levels = slices.DeleteFunc(slices.Clone(planned.Levels), func(l string) bool {
 			return l == level || refused && (l == "git" || l == "hold") && !acted(l)
 		})
-		if level == "" || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) || acted(level) {
+		if level != "" && acted("") && (acted(level) || len(o.Levels) == 0) {
+			add("%s goes on once that is mended; before that, another one takes its place, whose gate says what can be left out", plain)
+			break
+		}
+		if level == "" || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) {
 			return err
 		}
-		if level == "github" {
-			o.Delete = false
-		}
-		if level == "git" || level == "github" {
-			o.DeleteTag = false
-		}
+		only(&o, planned.Levels, o.Levels)
 		add("once that is mended: %s", plain)
 		add("or without that: %s", a.command(rollbackWords(version, o, "--amend")...))
 	default:
@@ -105,6 +104,7 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 		if forAUR := strings.Count(step, "/") == 2; !forAUR || acted("") || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) {
 			return err
 		}
+		only(&o, planned.Levels, o.Levels)
 		add("or without level aur: %s", a.command(rollbackWords(version, o, "--amend")...))
 	}
 	return &coded{err, code, hint}
@@ -129,11 +129,18 @@ func leftOut(s gate.State, o *phases.RollbackOptions, levels []string) bool {
 		o.To = "OLDER"
 	}
 	if len(out) < len(levels) {
-		o.Levels = out
-		o.Delete = o.Delete && slices.Contains(out, "github")
-		o.DeleteTag = o.DeleteTag && slices.Contains(out, "github") && slices.Contains(out, "git")
+		only(o, levels, out)
 	}
 	return true
+}
+
+// only leaves some of the planned levels, and what belongs to the others out. Without level aur nothing is deleted: the AUR
+// may need it.
+func only(o *phases.RollbackOptions, planned, levels []string) {
+	has := func(level string) bool { return slices.Contains(levels, level) }
+	o.Levels, o.Epoch = levels, o.Epoch && has("aur")
+	o.Delete = o.Delete && has("github") && (has("aur") || !slices.Contains(planned, "aur"))
+	o.DeleteTag = o.DeleteTag && has("github") && has("git") && (has("aur") || !slices.Contains(planned, "aur"))
 }
 
 // amendable reports whether all that has acted is the same in a plan, so that a run may go on with it.

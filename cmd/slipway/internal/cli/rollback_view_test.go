@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,6 +167,34 @@ func TestWaysOut_Gated(t *testing.T) {
 			if !strings.Contains(hint, want) {
 				t.Errorf("want %q in\n%s", want, hint)
 			}
+		}
+	}
+}
+
+// TestLeftOut: what a refusal names as the way without it is what its command leaves out, with all that belongs to it.
+func TestLeftOut(t *testing.T) {
+	all := phases.RollbackLevels
+	for _, c := range []struct {
+		says, want string
+		levels     []string
+	}{
+		{"x; or leave level git out", "--to 3.2.0 --level aur,github,hold --epoch --delete", all},
+		{"leave levels git and hold out", "--to 3.2.0 --level aur,github --epoch --delete", all},
+		{"or leave level aur out", "--to 3.2.0 --level github,git,hold", all},
+		{"or leave level github out", "--to 3.2.0 --level aur,git,hold --epoch", all},
+		{"or leave level hold out", "--to 3.2.0 --level github,git --delete --delete-tag", []string{"github", "git", "hold"}},
+		{"name another version with --to", "--to OLDER --epoch --delete --delete-tag", all},
+		{"it is gone", "", all},
+		{"leave level hold out", "", []string{"hold"}},
+	} {
+		o := phases.RollbackOptions{To: "3.2.0", Epoch: slices.Contains(c.levels, "aur"), Delete: true, DeleteTag: true}
+		s := gate.State{Blocks: []gate.Block{{Kind: "failed", Why: c.says}}}
+		got := ""
+		if leftOut(s, &o, c.levels) {
+			got = strings.TrimPrefix((&app{dir: "."}).command(rollbackWords("V", o)...), "slipway rollback V ")
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.says, got, c.want)
 		}
 	}
 }
