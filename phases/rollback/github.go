@@ -226,16 +226,32 @@ var _ pipeline.Prober = remove{}
 
 func (s remove) Spec() pipeline.Spec { return s.spec }
 
-// Probe finds the release gone.
+// Probe finds the release gone; one that may not be deleted is a conflict.
 func (s remove) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 	w, err := s.world(ws)
 	if err != nil {
 		return nil, err
 	}
-	if _, gone, err := s.find(ctx, w); err != nil || !gone {
+	rel, gone, err := s.find(ctx, w)
+	switch {
+	case err != nil:
 		return nil, err
+	case gone:
+		return pipeline.Receipt{"state": asGone}, nil
 	}
-	return pipeline.Receipt{"state": asGone}, nil
+	return nil, s.deletable(ctx, w, rel)
+}
+
+// deletable is a conflict where deleting the release would burn its tag, or destroy people's files.
+func (s remove) deletable(ctx context.Context, w world, rel hub.Release) error {
+	if rel.Immutable {
+		return burns(rel)
+	}
+	names, err := s.added(ctx, w, rel.ID)
+	if err != nil {
+		return err
+	}
+	return s.spares(rel, names)
 }
 
 // Run deletes the release if it is a draft again.
@@ -249,14 +265,7 @@ func (s remove) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 		return nil, err
 	}
 	if !gone {
-		if rel.Immutable {
-			return nil, burns(rel)
-		}
-		names, err := s.added(ctx, w, rel.ID)
-		if err == nil {
-			err = s.spares(rel, names)
-		}
-		if err != nil {
+		if err := s.deletable(ctx, w, rel); err != nil {
 			return nil, err
 		}
 		marker := w.marker

@@ -75,15 +75,15 @@ func mine(f hub.Found) (rel hub.Release, ok bool) {
 	})
 }
 
-// sweep deletes this run's own drafts other than one, where they are empty: a draft whose making nobody could confirm
-// may show only after another was made.
-func (w world) sweep(ctx context.Context, f hub.Found, keep int64) error {
+// sweep deletes this run's own drafts other than one, where they hold nothing but assets of these names: a draft whose
+// making nobody could confirm may show only after another was made.
+func (w world) sweep(ctx context.Context, f hub.Found, keep int64, names ...string) error {
 	for _, r := range f.Ours {
 		if r.ID == keep || !r.Draft {
 			continue
 		}
 		list, err := w.ListAssets(ctx, r.ID)
-		if err == nil && len(list) > 0 {
+		if err == nil && slices.ContainsFunc(list, func(a hub.Asset) bool { return !slices.Contains(names, a.Name) }) {
 			err = &hub.ConflictError{What: "there is a second draft of " + r.Tag + " by this run, with assets", IDs: []int64{r.ID}}
 		}
 		if errors.Is(err, hub.ErrNotFound) {
@@ -205,7 +205,7 @@ func (d *draft) Undo(ctx context.Context, ws *pipeline.Workspace, rec pipeline.R
 		err = w.unwithdrawn(f.Ours...)
 	}
 	if err == nil {
-		err = w.sweep(ctx, f, id)
+		err = w.sweep(ctx, f, id, d.names()...) // another machine with a copy of the journal may have made one, too
 	}
 	if err != nil {
 		return fmt.Errorf("cannot look for the draft of %s: %w", d.o.Tag, err)

@@ -233,6 +233,14 @@ func (r *Release) uploads() (ids []string) {
 	return ids
 }
 
+// names lists the names of the assets.
+func (r *Release) names() (names []string) {
+	for _, f := range r.files {
+		names = append(names, f.name)
+	}
+	return names
+}
+
 // planned are the references to what the assets have to be: the artifacts themselves, and what was uploaded of documents.
 func (r *Release) planned() (inputs []string) {
 	for _, f := range r.files {

@@ -397,6 +397,10 @@ func (a *app) correction(ctx context.Context, main *release, released *phases.Re
 		f.TakenBack = takenBack(filepath.Dir(main.dir))
 	}
 	r, planned, err := a.numbered(ctx, main, released, n, f.RollbackOptions)
+	if err != nil && f.Begun {
+		again := phases.RollbackOptions{To: f.To, Reason: f.Reason}
+		return nil, nil, withHint(err, "with other options: %s", a.command(rollbackWords(filepath.Base(main.dir), again, "--amend")...))
+	}
 	if err != nil {
 		return nil, nil, err
 	}

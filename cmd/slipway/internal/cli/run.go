@@ -169,6 +169,8 @@ func (a *app) ended(ctx context.Context, r *release, f runFlags, made int, err e
 			hint += "\nwhere a new commit mends it: " + a.retry(r)
 		}
 		return withHint(err, "%s", hint)
+	case errors.Is(err, pipeline.ErrConflict) && r.own() && !errors.Is(err, phases.ErrElsewhere):
+		return withHint(err, "once that is mended, %s carries on; %s takes back what nobody has yet", a.goOn(r), a.command("rollback", r.plan.Env.Version))
 	case err != nil:
 		return err
 	}
