@@ -111,3 +111,73 @@ func TestRun(t *testing.T) {
 		}
 	}
 }
+
+// asks is a step that wants to know what a package needs.
+type asks struct{ o Moved }
+
+func (asks) Spec() pipeline.Spec { return pipeline.Spec{ID: "build/ask"} }
+
+func (s asks) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+	by, err := Needed(ctx, ws, s.o)
+	return pipeline.Receipt{"by": by}, err
+}
+
+// TestNeeded: what users of the AUR can install decides. The repository of a deleted package stays there, and no index leads
+// to it any more.
+func TestNeeded(t *testing.T) {
+	const name, from = "x-bin", "https://github.com/o/r/releases/download/v3.2.1/"
+	server, err := aurtwin.Start(context.WithoutCancel(t.Context()), aurtwin.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	ask := func(wide bool) string {
+		t.Helper()
+		p := subject.Package{Phase: "rollback", Name: name, Remote: gitremote.Remote{URL: "ssh://aur@aur.archlinux.org/" + name + ".git"}}
+		plan, err := pipeline.NewPlan(t.Context(), pipeline.Env{Project: "x", Version: "3.2.1", Commit: strings.Repeat("ab", 20), Config: strings.Repeat("cd", 32)},
+			steps{"build", []pipeline.Step{asks{Moved{Package: p, From: from, Wide: wide}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		journal, dir := new(pipelinetest.Memory), t.TempDir()
+		if err := plan.Run(t.Context(), pipeline.Options{
+			Journal: journal, Dirs: pipeline.Dirs{Dist: filepath.Join(dir, "dist"), Work: filepath.Join(dir, "work")}, Jobs: 1,
+			Endpoints: &endpoint.Endpoints{HTTP: server.Transport(), Git: func(ctx context.Context, _ gitremote.Remote) (gitremote.Access, error) {
+				return gitremote.Open(ctx, gitremote.Remote{URL: server.HTTPURL(name)}, gitremote.Options{})
+			}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return journal.All()[len(journal.All())-1].Receipt["by"]
+	}
+	publish := func(address string) {
+		t.Helper()
+		if _, err := server.Publish(t.Context(), "us", name, "Update", map[string]string{
+			"PKGBUILD": "# " + address + "\n",
+			".SRCINFO": "pkgbase = " + name + "\n\tpkgdesc = Says hello\n\tpkgver = 3.2.1\n\tpkgrel = 1\n\turl = https://example.org\n\tarch = any\n" +
+				"\tlicense = MIT\n\tsource = x.gz::" + address + "\n\tsha256sums = " + sum + "\n\npkgname = " + name + "\n",
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		address      string
+		narrow, wide bool
+	}{
+		{from + "x.gz", true, true}, {"https://github.com/before/r/releases/download/v3.2.1/x.gz", false, true},
+		{"https://github.com/o/r/releases/download/v3.2.0/x.gz", false, false}, {from + "x.gz", true, true},
+	} {
+		publish(c.address)
+		for wide, want := range map[bool]bool{false: c.narrow, true: c.wide} {
+			if by := ask(wide); (by != "") != want || want && by != name+" 3.2.1-1 in the AUR downloads "+c.address {
+				t.Errorf("%s, wide %v: %q", c.address, wide, by)
+			}
+		}
+	}
+	if err := server.Delete(name); err != nil {
+		t.Fatal(err)
+	}
+	if by := ask(true); by != "" {
+		t.Errorf("deleted: %q", by)
+	}
+}
