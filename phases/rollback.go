@@ -391,9 +391,6 @@ func (l *levels) take(o RollbackOptions, older string) error {
 	if older == "" && len(o.Levels) == 0 && len(l.released.pushed()) > 0 {
 		return errors.New("no older version is known here, and without one the AUR's users stay on the bad one: " + l.findOlder + "; --level github,git,hold leaves the AUR as it is")
 	}
-	if older == "" && len(o.Levels) == 0 && !o.None && l.released.param("release/publish", "latest") == "true" {
-		return errors.New("no older version is known here, which would be the latest release: " + l.findOlder + "; --level github,git,hold does without")
-	}
 	if err := l.choose(older); err != nil {
 		return err
 	}
