@@ -56,7 +56,7 @@ func ParseInfo(r io.Reader) (Info, error) {
 			continue
 		}
 		key, value, ok := strings.Cut(line, " = ")
-		if !ok || key == "" || strings.ContainsAny(key, " \t") {
+		if !ok || key == "" || strings.ContainsAny(key, " \t") || strings.Contains(line, "\r") {
 			return nil, fmt.Errorf("line %d is %.100q, want KEY = VALUE", n, line)
 		}
 		out[key] = append(out[key], value)

@@ -154,6 +154,7 @@ func FuzzParseInfo(f *testing.F) {
 	f.Add(info)
 	f.Add("a = \n = b\n")
 	f.Add("a=b")
+	f.Add("0 = \r\r")
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := ParseInfo(strings.NewReader(text))
 		if err != nil {
