@@ -164,8 +164,10 @@ func TestNeeded(t *testing.T) {
 		address      string
 		narrow, wide bool
 	}{
-		{from + "x.gz", true, true}, {"https://github.com/before/r/releases/download/v3.2.1/x.gz", false, true},
-		{"https://github.com/o/r/releases/download/v3.2.0/x.gz", false, false}, {from + "x.gz", true, true},
+		{from + "x.gz", true, true},
+		{"https://github.com/before/r/releases/download/v3.2.1/x.gz", false, true},
+		{"https://github.com/o/r/releases/download/v3.2.0/x.gz", false, false},
+		{from + "x.gz", true, true},
 	} {
 		publish(c.address)
 		for wide, want := range map[bool]bool{false: c.narrow, true: c.wide} {
