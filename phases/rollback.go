@@ -31,7 +31,7 @@ const RollbackOutcome = rollback.OutcomeID
 
 // RollbackHurts tells that a check of a rollback's proof is about what users get.
 func RollbackHurts(check string) bool {
-	return check == rollback.Withdrawn || check == rollback.Latest || check == correction.CheckMoved || strings.HasPrefix(check, "aur-")
+	return check == rollback.Withdrawn || check == rollback.Latest || strings.HasPrefix(check, "aur-")
 }
 
 // RollbackLooksAtAUR tells that a step looks whether the AUR gives users the correction, behind the push.
