@@ -62,14 +62,21 @@ func TestBug_02_RepliesAreToldFromPushes(t *testing.T) {
 	c := d.Hello("app")
 	c.Say(stream(1, "/api/chat"))
 	c.Say(stream(`"two"`, "/api/generate"))
-	pushes := d.Dial()
+	pushes, over := d.Hello("other"), make(chan struct{})
 	go func() {
-		for range 20 { // each login and logout changes the cloud's state
-			login(pushes, "x")
-			login(pushes, "")
+		defer close(over)
+		for i := range 20 {
+			// Each login and logout changes the cloud's state, if it is waited for: one that is taken back at once
+			// is nothing to tell anybody of.
+			for _, token := range []string{"x", ""} {
+				id := fmt.Sprintf(`"%d%s"`, i, token)
+				pushes.Say(fmt.Sprintf(`{"command":"UPDATE_AUTH_TOKEN","id":%s,"token":%q}`, id, token))
+				pushes.Answer(id)
+			}
 			time.Sleep(5 * time.Millisecond)
 		}
 	}()
+	defer func() { <-over }()
 	got, ends := map[string]int{}, map[string]int{}
 	sawPush := false
 	for ends["1"] == 0 || ends[`"two"`] == 0 || !sawPush {
