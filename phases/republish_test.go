@@ -132,7 +132,7 @@ func TestRepublish_PowerCut(t *testing.T) {
 // hold holds a version, or lets it go, by a plan of its own.
 func (s *shop) hold(env pipeline.Env, beside string, lift bool) {
 	s.t.Helper()
-	phase, err := Hold(s.config, s.repo, env, lift, "it does not start")
+	phase, err := Hold(s.config, s.repo, env, lift, "it does not start", nil)
 	s.must(err)
 	_, _, err = s.run(env, beside, phase)
 	s.must(err)

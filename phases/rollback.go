@@ -511,8 +511,9 @@ func planned(g *build.GateConfig, checks []string) *build.GateConfig {
 	return &out
 }
 
-// Hold plans that a version is held, or let go: a plan of its own behind gate/hold.
-func Hold(c *Config, r *Repository, env pipeline.Env, lift bool, reason string) (pipeline.Phase, error) {
+// Hold plans that a version is held, or let go: a plan of its own behind gate/hold. Approval finds the approval of that
+// gate for the hold; nil for none.
+func Hold(c *Config, r *Repository, env pipeline.Env, lift bool, reason string, approval func() (gate.Statement, bool)) (pipeline.Phase, error) {
 	if c.Release == nil || c.Release.Git.MergeInto == "" {
 		return nil, errors.New("holds are files on the branch of release.git.merge_into, and release.yaml names none")
 	}
@@ -523,7 +524,7 @@ func Hold(c *Config, r *Repository, env pipeline.Env, lift bool, reason string) 
 	if c.Gates.Rollback != nil {
 		role = c.Gates.Rollback.Approve
 	}
-	return hold.Phase(hold.Options{Branch: c.mainline(r.Root(), env), Version: env.Version, Reason: reason}, lift, role), nil
+	return hold.Phase(hold.Options{Branch: c.mainline(r.Root(), env), Version: env.Version, Reason: reason, Approval: approval}, lift, role), nil
 }
 
 // HoldAsked reads out of a hold's plan what it was asked for; ok is false for another kind of plan.

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,6 +16,8 @@ import (
 
 	"github.com/imrightguy/slipway/cmd/slipway/internal/crash"
 	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/journal"
 )
 
 // published tells whether the release is public.
@@ -168,6 +174,77 @@ func TestHold(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestHold_Approved: where a role has to sign, what it has signed stands in the file, for everybody to verify; what was
+// signed for another reason does not.
+func TestHold_Approved(t *testing.T) {
+	needTools(t, "git", "ssh-keygen")
+	x := newTemplate(t, variant{})
+	key := filepath.Join(t.TempDir(), "lead")
+	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lead", "-f", key).CombinedOutput(); err != nil {
+		t.Fatalf("ssh-keygen: %v\n%s", err, out)
+	}
+	file, public := filepath.Join(x.dir, "release.yaml"), strings.TrimSpace(readText(t, key+".pub"))
+	text := readText(t, file) + fmt.Sprintf("gates: {rollback: {approve: lead}}\napprovers: {lead: [%q]}\n", public)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{".slipway", "dist"} {
+		if err := os.RemoveAll(filepath.Join(x.dir, dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gitIn(t, x.dir, "commit", "-q", "-am", "build: holds are approved")
+	x.open(t)
+	s := newStage(t, x)
+	r := s.trial(x)
+	for _, step := range []struct {
+		args []string
+		code int
+	}{
+		{[]string{"hold", "--reason", "frist", "--yes"}, 3},
+		{[]string{"approve", "gate/hold", "--key", key}, 0},
+		{[]string{"hold", "--reason", "first", "--amend", "--yes"}, 3}, // what was signed says another reason
+		{[]string{"approve", "gate/hold", "--key", key}, 0},
+		{[]string{"hold", "--yes"}, 0},
+	} {
+		if code, said := r.slipway(step.args...); code != step.code {
+			t.Fatalf("%q: exit code %d, want %d:\n%s", step.args, code, step.code, said)
+		}
+	}
+	var h struct{ Signed, Signature []byte }
+	if err := json.Unmarshal([]byte(s.origin("show", "main:.slipway/holds/"+released+".json")), &h); err != nil {
+		t.Fatal(err)
+	}
+	req, err := gate.ParseRequest(h.Signed)
+	if err != nil || req.Kind != gate.Approval || req.Gate != "gate/hold" || req.Version != released {
+		t.Errorf("the hold rests on %+v, %v", req, err)
+	}
+	last := ""
+	for rec, err := range journal.Read(filepath.Join(r.journalDir(), "hold-1")).Records() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Statement != nil {
+			last = string(rec.Statement.Signed)
+		}
+	}
+	if string(h.Signed) != last || last == "" {
+		t.Errorf("the hold rests on\n%s\nand the last that was signed is\n%s", h.Signed, last)
+	}
+	// Anybody can verify it with OpenSSH alone.
+	signed, allowed := filepath.Join(t.TempDir(), "signature"), filepath.Join(t.TempDir(), "allowed")
+	for name, content := range map[string]string{signed: string(h.Signature), allowed: "lead " + public + "\n"} {
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify := exec.CommandContext(t.Context(), "ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "lead", "-n", "slipway-approval", "-s", signed)
+	verify.Stdin = bytes.NewReader(h.Signed)
+	if out, err := verify.CombinedOutput(); err != nil {
+		t.Errorf("ssh-keygen: %v\n%s\n%s", err, out, h.Signature)
+	}
 }
 
 // TestRollback_Signed: with sign: in release.yaml, what a rollback and a hold commit verifies with git, and so do the

@@ -18,6 +18,7 @@ var advice = []struct{ words, todo string }{
 	{"orphaned", "a push adopts nothing: ask for the package on its page of the AUR"},
 	{"permission denied", "the key's account may not push this package: use the maintainer's key, or become a co-maintainer"},
 	{"non-fast-forward", "somebody else has pushed: run again"},
+	{"cannot lock ref", "another push holds the branch, or left it held when it was cut off: run again"},
 	{"blacklisted", "the AUR does not take this name: choose another one"},
 	{"already provided by", "an official package has this name: choose another one"},
 	{"cannot overwrite package", "another package base has this name: choose another one"},

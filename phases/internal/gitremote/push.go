@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
@@ -155,13 +156,41 @@ func (a Access) update(ctx context.Context, c *conversation, command packp.Comma
 			continue
 		}
 		// The remote compared the ref with what it was when we looked; another one may have been quicker.
-		if refs, err := a.Refs(ctx); err == nil && refs[string(command.Name)].Hash != hex(command.Old) {
-			return messages, moved(a.shown(), string(command.Name), plumbing.NewHash(refs[string(command.Name)].Hash), command.Old)
+		if now, yes := a.overtaken(ctx, command, strings.Contains(strings.Join(messages, " ")+status.Status, lockedWords)); yes {
+			return messages, moved(a.shown(), string(command.Name), now, command.Old)
 		}
 		return messages, fmt.Errorf("cannot push to %s: %w", a.shown(), &RefusedError{append(messages, fmt.Sprintf("%s: %s", command.Name, printable(status.Status)))})
 	}
 	return messages, nil
 }
+
+// lockedWords are what git says of a ref that another process holds at the moment (refs/files-backend.c, git 2.39).
+const lockedWords = "cannot lock ref"
+
+// overtaken looks whether a ref is another one than a refused command has taken it for. Where the remote says that the
+// ref was locked, another push is at it and not through yet: it gets some seconds.
+func (a Access) overtaken(ctx context.Context, command packp.Command, locked bool) (now plumbing.Hash, yes bool) {
+	for wait := lockWait / 32; ; wait *= 2 {
+		refs, err := a.Refs(ctx)
+		if err != nil {
+			return plumbing.ZeroHash, false
+		}
+		if hash := refs[string(command.Name)].Hash; hash != hex(command.Old) {
+			return plumbing.NewHash(hash), true
+		}
+		if !locked || wait > lockWait/2 {
+			return plumbing.ZeroHash, false
+		}
+		select {
+		case <-ctx.Done():
+			return plumbing.ZeroHash, false
+		case <-time.After(wait):
+		}
+	}
+}
+
+// lockWait is about how long a push that holds a ref is waited for.
+const lockWait = 3 * time.Second
 
 // hex is a hash as Ref has it: empty for none.
 func hex(h plumbing.Hash) string {

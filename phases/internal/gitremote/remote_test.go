@@ -182,6 +182,43 @@ func TestRace(t *testing.T) {
 }
 
 // TestRefused: the reasons for a refusal come over the sideband, and reach people without what a terminal obeys.
+// A push that meets another one which holds the branch waits for what comes of it.
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	both(t, gitd.Options{}, func(t *testing.T, w *world, a Access) {
+		s, one := w.store(), plumbing.NewHash(gitIn(t, w.local, "rev-parse", "HEAD"))
+		two := w.commit("two")
+		if _, err := a.Push(t.Context(), s, one, "refs/heads/main", plumbing.ZeroHash); err != nil {
+			t.Fatal(err)
+		}
+		gitIn(t, w.local, "checkout", "-q", "-b", "theirs", one.String())
+		theirs := w.commit("theirs")
+		if _, err := a.Push(t.Context(), s, theirs, "refs/heads/theirs", plumbing.ZeroHash); err != nil {
+			t.Fatal(err)
+		}
+		lock := write(t, filepath.Join(w.dir, "remote", "o", "r.git", "refs", "heads", "main.lock"), theirs.String()+"\n")
+		through := make(chan error, 1)
+		go func() { // what git does when it is through with a push
+			time.Sleep(lockWait / 6)
+			through <- os.Rename(lock, strings.TrimSuffix(lock, ".lock"))
+		}()
+		_, err := a.Push(t.Context(), s, two, "refs/heads/main", one)
+		if !errors.Is(err, ErrNotFastForward) || !strings.Contains(err.Error(), theirs.String()) {
+			t.Errorf("another one was at it: %v", err)
+		}
+		must(t, <-through)
+		if at := w.remote("rev-parse", "refs/heads/main"); at != theirs.String() {
+			t.Errorf("main is %s", at)
+		}
+		must(t, os.WriteFile(lock, nil, 0o600)) // left by a push that was cut off
+		_, err = a.Push(t.Context(), s, w.commit("more"), "refs/heads/main", theirs)
+		var refused *RefusedError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), lockedWords) {
+			t.Errorf("the branch is held for good: %v", err)
+		}
+	})
+}
+
 func TestRefused(t *testing.T) {
 	o := gitd.Options{Update: func(_ context.Context, u *gitd.Update) error {
 		fmt.Fprintln(u.Messages, "warning: the sky is \x1b[31mred\x1b[0m")

@@ -15,6 +15,7 @@ import (
 	"github.com/imrightguy/slipway/cmd/slipway/internal/ui"
 	"github.com/imrightguy/slipway/phases"
 	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
 	"github.com/imrightguy/slipway/pipeline/journal"
 )
 
@@ -158,12 +159,13 @@ func (a *app) numberedHold(ctx context.Context, main *release, n int, lift bool,
 	if old.old != nil {
 		env = old.old.Env
 	}
-	phase, err := phases.Hold(main.config, main.repo, env, lift, reason)
+	var r *release
+	approval := func() (gate.Statement, bool) { return approvalOf(r, "gate/"+phases.HoldPhase) }
+	phase, err := phases.Hold(main.config, main.repo, env, lift, reason, approval)
 	if err != nil {
 		return nil, usage("", "cannot hold %s: %w", env.Version, err)
 	}
-	r, err := a.besides(ctx, main, phases.HoldPhase, n, env, phase)
-	if err != nil {
+	if r, err = a.besides(ctx, main, phases.HoldPhase, n, env, phase); err != nil {
 		return nil, err
 	}
 	r.goOn = []string{"hold", filepath.Base(main.dir), "--reason", reason}
