@@ -204,13 +204,17 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 	for _, line := range said {
 		ws.Logf("the AUR says: %s", line)
 	}
-	if errors.Is(err, gitremote.ErrNotFastForward) || errors.Is(err, gitremote.ErrExists) {
-		// Somebody was faster. What they did is looked at, and shown.
+	faster := errors.Is(err, gitremote.ErrNotFastForward) || errors.Is(err, gitremote.ErrExists)
+	var refused *gitremote.RefusedError
+	if faster || errors.As(err, &refused) {
+		// Somebody was faster, or was let have the name. What they did is looked at, and shown.
 		if sc, lookErr := s.look(ctx, ws); lookErr == nil {
 			if receipt, findErr := sc.find(); findErr != nil || receipt != nil {
 				return elses(receipt), findErr
 			}
 		}
+	}
+	if faster {
 		return nil, fmt.Errorf("%w: %w", pipeline.ErrConflict, err)
 	}
 	if err != nil {
