@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/imrightguy/slipway/pipeline/gate"
 )
@@ -65,7 +66,7 @@ func (p *Plan) upstream(i int) []int {
 		k := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		for _, n := range p.Specs[k].Needs {
-			if j := p.index[n]; !seen[j] {
+			if j := p.flow.Index[n]; !seen[j] {
 				seen[j], todo = true, append(todo, j)
 			}
 		}
@@ -85,6 +86,34 @@ func (p *Plan) closed(st *state, i int) bool {
 	})
 }
 
+// before returns the last gate before outward step i, and a digest of what that lets through: the step as it is planned,
+// whatever it needs, and the artifacts it reads that the gate has seen.
+func (p *Plan) before(st *state, i int) (k int, digest string) {
+	for _, k = range slices.Backward(p.upstream(i)) {
+		if strings.HasPrefix(p.Specs[k].ID, "gate/") {
+			break
+		}
+	}
+	sp, seen := p.Specs[i], p.upstream(k)
+	sp.Needs = nil
+	parts := []any{sp}
+	for _, in := range sp.Inputs {
+		if name, is := strings.CutPrefix(in, "artifact:"); is && slices.Contains(seen, p.flow.Maker[name]) {
+			parts = append(parts, st.artifacts[name].SHA256)
+		}
+	}
+	return k, gate.Sum(parts...)
+}
+
+// strays refuses outward step i where it is not what the gate before it has passed for, and that is not asked again.
+func (p *Plan) strays(st *state, i int) error {
+	k, digest := p.before(st, i)
+	if id := p.Specs[k].ID; p.closed(st, k) && st.last[id].Receipt[p.Specs[i].ID] != digest {
+		return fmt.Errorf("%w: step %s, or what it would publish, is not what %s has passed for", ErrDiffers, p.Specs[i].ID, id)
+	}
+	return nil
+}
+
 // open reports whether a gate that reads the evidence of step id is still evaluated.
 func (p *Plan) open(st *state, id string) bool {
 	return slices.ContainsFunc(p.gates, func(i int) bool {
@@ -96,18 +125,7 @@ func (p *Plan) open(st *state, id string) bool {
 type GateError struct{ State gate.State }
 
 // Error names the gate and the first thing that blocks it.
-func (e *GateError) Error() string {
-	b := e.State.Blocks[0]
-	what := b.Kind
-	if b.What != "" {
-		what += ": " + b.What
-	}
-	more := ""
-	if n := len(e.State.Blocks) - 1; n > 0 {
-		more = fmt.Sprintf(" (and %d more)", n)
-	}
-	return fmt.Sprintf("%s did not pass: %s: %s%s", e.State.ID, what, b.Why, more)
-}
+func (e *GateError) Error() string { return e.State.Why() }
 
 // Unwrap makes the error an [ErrGate].
 func (e *GateError) Unwrap() error { return ErrGate }

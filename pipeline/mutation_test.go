@@ -21,7 +21,7 @@ import (
 var mutations = []struct{ rule, file, old, new string }{
 	{"a step belongs to its phase", "plan.go", `PhaseOf(sp.ID) != ph.Name()`, `false`},
 	{"IDs are well-formed", "plan.go", `!validID.MatchString(sp.ID)`, `false`},
-	{"IDs are unique", "plan.go", `if has(p.index, sp.ID) {`, `if false {`},
+	{"IDs are unique", "plan.go", `if p.flow.Has(sp.ID) {`, `if false {`},
 	{"gates are named as such", "plan.go", `strings.HasPrefix(sp.ID, "proof/")) != isGate`, `strings.HasPrefix(sp.ID, "proof/")) != isGate && false`},
 	{"needs are earlier steps", "plan.go", "if !ok {\n\t\t\t\treturn fmt.Errorf(\"step %s needs", "if !ok && false {\n\t\t\t\treturn fmt.Errorf(\"step %s needs"},
 	{"effects are valid", "plan.go", `case sp.Effect < Pure || sp.Effect > Permanent:`, `case false:`},
@@ -35,17 +35,24 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"a remote step needs the permanent ones before it", "plan.go", `k := past[i].Missing(len(permanent)); k >= 0`, `k := past[i].Missing(len(permanent)); k >= 0 && false`},
 	{"it needs all of them", "plan.go", `Missing(len(permanent))`, `Missing(min(1, len(permanent)))`},
 	{"it may need them through others", "plan.go", `past[i] = past[i].Union(past[k])`, `_ = k`},
-	{"references are made by needed steps", "plan.go", `!slices.Contains(sp.Needs, p.Specs[from].ID)`, `!slices.Contains(sp.Needs, p.Specs[from].ID) && false`},
-	{"outputs have valid names", "internal/outputs/outputs.go", `!fs.ValidPath(name)`, `!fs.ValidPath(name) && false`},
-	{"an output has one maker", "internal/outputs/outputs.go", `by, made := n.makers[name]; made`, `by, made := n.makers[name]; made && false`},
-	{"no output lies in another", "internal/outputs/outputs.go", `_, made := n.makers[name[:k]]; made`, `_, made := n.makers[name[:k]]; made && false`},
-	{"no output lies around another", "internal/outputs/outputs.go", `inside, nested := n.folders[name]; nested`, `inside, nested := n.folders[name]; nested && false`},
+	{"references are made by needed steps", "internal/flow/flow.go", `!slices.Contains(needs, f.ids[from])`, `!slices.Contains(needs, f.ids[from]) && false`},
+	{"outputs have valid names", "internal/flow/names.go", `!fs.ValidPath(name)`, `!fs.ValidPath(name) && false`},
+	{"an output has one maker", "internal/flow/names.go", `by, made := n.makers[name]; made`, `by, made := n.makers[name]; made && false`},
+	{"no output lies in another", "internal/flow/names.go", `_, made := n.makers[name[:k]]; made`, `_, made := n.makers[name[:k]]; made && false`},
+	{"no output lies around another", "internal/flow/names.go", `inside, nested := n.folders[name]; nested`, `inside, nested := n.folders[name]; nested && false`},
 	{"gates are valid", "plan.go", `if err := g.Validate(reported); err != nil`, `if err := g.Validate(reported); err != nil && false`},
 	{"the digest covers env", "plan.go", `gate.Sum(p.Env, p.Specs)`, `gate.Sum(Env{}, p.Specs)`},
 	{"the digest covers steps", "plan.go", `gate.Sum(p.Env, p.Specs)`, `gate.Sum(p.Env)`},
 
-	{"a journal of another plan is refused", "run.go", `if !r.o.Amend {`, `if false {`},
-	{"what has acted is not amended away", "run.go", `acted && was.Effect.Outward() &&`, `acted && false && was.Effect.Outward() &&`},
+	{"a journal of another plan is refused", "run.go", `r.st.plan.Digest != p.Digest && !o.Amend {`, `false {`},
+	{"what has acted is not amended away", "run.go", `r.st.acted[was.ID] && (!planned`, `false && (!planned`},
+	{"nor what it has acted on", "run.go", `return another[from]`, `return another[from] && false`},
+	{"what a gate has not passed for is not amended in", "run.go", `if err := r.p.strays(r.st, i); err != nil {`, `if err := r.p.strays(r.st, i); err != nil && false {`},
+	{"nor is it done", "step.go", `if err = r.p.strays(r.st, i); err == nil {`, `if err == nil {`},
+	{"a gate passes for steps as they are planned", "gate.go", `parts := []any{sp}`, `parts := []any{}`},
+	{"a gate passes for the bytes it has seen", "gate.go", `parts = append(parts, st.artifacts[name].SHA256)`, `_ = name`},
+	{"a step may be left out behind a gate", "gate.go", `sp.Needs = nil`, ``},
+	{"a gate speaks for what is behind no other", "gate.go", `for _, k = range slices.Backward(p.upstream(i)) {`, `for _, k = range p.upstream(i) {`},
 	{"nothing overtakes an outward step", "run.go", `case alone && (!ready || len(running) > 0):`, `case alone && (!ready || len(running) > 0) && sp.Params["never"] == "":
 				continue
 			case alone && (!ready || len(running) > 0):`},
@@ -53,7 +60,7 @@ var mutations = []struct{ rule, file, old, new string }{
 	{"a record must survive JSON", "internal/exact/exact.go", `!bytes.Equal(again, b)`, `!bytes.Equal(again, b) && false`},
 	{"an artifact may change once only", "run.go", `if r.remade[k] {`, `if false {`},
 	{"probe comes before run", "step.go", `err == nil && rec.Receipt != nil {`, `err == nil && rec.Receipt != nil && false {`},
-	{"started is durable before the act", "step.go", "} else if err == nil {\n\t\tif err := r.append(r.record(i, Started)); err != nil {\n\t\t\treturn err\n\t\t}", "} else if err == nil {"},
+	{"started is durable before the act", "step.go", "err = r.append(r.record(i, Started))", ""},
 	{"found without our marker is adopted", "step.go", `rec.Adopted = rec.Receipt[Marker] != r.st.run`, `rec.Adopted = false`},
 	{"made with a foreign marker is adopted", "step.go", `rec.Receipt[Marker] != "" && rec.Receipt[Marker] != r.st.run`, `false`},
 	{"an outward step is not repeated", "step.go", `if last.Event == Done {`, `if last.Event == Done && false {`},
@@ -137,6 +144,9 @@ func buildMutants(t *testing.T) (program string) {
 		path, err := filepath.Abs(name)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if overlay[path] != "" { // a package has one mutant.go, however many of its files are mutated
+			return
 		}
 		overlay[path] = fmt.Sprintf("%s/%d.go", dir, len(overlay))
 		if err := os.WriteFile(overlay[path], text, 0o666); err != nil {

@@ -15,9 +15,10 @@
 // # Gates and proofs
 //
 // A gate does no work: it reads the [Evidence] which the steps it needs reported and the statements which people
-// signed, and passes or does not (package gate judges). A gate is evaluated again on every run until an outward step that needs it
-// has started. A proof is a gate behind the outward steps: machine criteria only, evaluated until it passed.
-// A check that could not run is Unknown, and Unknown never passes.
+// signed, and passes or does not (package gate judges). A gate is evaluated again on every run until an outward step
+// that needs it has started. After that it stands, for what it has passed for: an outward step that has become another
+// one, came later, or would publish other bytes is refused. A proof is a gate behind the outward steps: machine criteria
+// only, evaluated until it passed. A check that could not run is Unknown, and Unknown never passes.
 //
 // # When a step is done
 //
@@ -151,9 +152,9 @@ type Record struct {
 	Run       string          `json:"run"`            // the run's ID: the marker of its outward acts
 	Plan      string          `json:"plan,omitempty"` // digest
 	Step      string          `json:"step,omitempty"`
-	Spec      string          `json:"spec,omitempty"`   // digest of the step's Spec
-	Inputs    string          `json:"inputs,omitempty"` // digest of all it referred to
-	Receipt   Receipt         `json:"receipt,omitempty"`
+	Spec      string          `json:"spec,omitempty"`    // digest of the step's Spec
+	Inputs    string          `json:"inputs,omitempty"`  // digest of all it referred to
+	Receipt   Receipt         `json:"receipt,omitempty"` // of a gate: by outward step, a digest of what it has passed for
 	Artifacts []Artifact      `json:"artifacts,omitempty"`
 	Evidence  []Evidence      `json:"evidence,omitempty"`
 	Adopted   bool            `json:"adopted,omitempty"` // found by Probe, not made by this run

@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/imrightguy/slipway/pipeline/gate"
-	"github.com/imrightguy/slipway/pipeline/internal/outputs"
+	"github.com/imrightguy/slipway/pipeline/internal/flow"
 	"github.com/imrightguy/slipway/pipeline/internal/set"
 )
 
@@ -20,9 +19,8 @@ type Plan struct {
 	Digest string `json:"digest"` // SHA-256 of the JSON of Env and Specs
 
 	steps []Step
-	gates []int          // positions of gates and proofs
-	index map[string]int // position by step ID
-	maker map[string]int // position of the step that makes an artifact, by name
+	gates []int // positions of gates and proofs
+	flow  flow.Flow
 }
 
 var validID = regexp.MustCompile(`^[a-z][a-z0-9-]*(/[A-Za-z0-9][A-Za-z0-9._+@~-]*)+$`)
@@ -62,11 +60,9 @@ func NewPlan(ctx context.Context, env Env, phases ...Phase) (*Plan, error) {
 
 // check walks the steps once, in order.
 func (p *Plan) check() error {
-	p.index, p.maker = make(map[string]int, len(p.Specs)), make(map[string]int, len(p.Specs))
 	gated := make([]bool, len(p.Specs))    // a gate is upstream
 	past := make([]set.Ints, len(p.Specs)) // the permanent steps upstream, and the step itself if it is one
 	var permanent []string
-	var names outputs.Names
 	for i, s := range p.steps {
 		sp := p.Specs[i]
 		g, isGate := s.(gateStep)
@@ -75,14 +71,14 @@ func (p *Plan) check() error {
 		if !validID.MatchString(sp.ID) {
 			return fmt.Errorf("step %q is not named phase/name[/arch]", sp.ID)
 		}
-		if has(p.index, sp.ID) {
+		if p.flow.Has(sp.ID) {
 			return fmt.Errorf("two steps are named %q", sp.ID)
 		}
 		if (strings.HasPrefix(sp.ID, "gate/") || strings.HasPrefix(sp.ID, "proof/")) != isGate {
 			return fmt.Errorf("step %q: gates, and only gates, are named gate/PHASE or proof/PHASE", sp.ID)
 		}
 		for _, n := range sp.Needs { // earlier steps only: no cycles
-			k, ok := p.index[n]
+			k, ok := p.flow.Index[n]
 			if !ok {
 				return fmt.Errorf("step %s needs %q, which is not an earlier step", sp.ID, n)
 			}
@@ -110,57 +106,21 @@ func (p *Plan) check() error {
 			past[i] = past[i].With(len(permanent))
 			permanent = append(permanent, sp.ID)
 		}
-		if err := p.checkFlow(i, &names); err != nil {
+		if err := p.flow.Add(sp.ID, sp.Needs, sp.Inputs, sp.Outputs); err != nil {
 			return err
 		}
 		if isGate {
 			p.gates = append(p.gates, i)
 			var reported []string
 			for _, n := range sp.Needs {
-				reported = append(reported, p.Specs[p.index[n]].Checks...)
+				reported = append(reported, p.Specs[p.flow.Index[n]].Checks...)
 			}
 			if err := g.Validate(reported); err != nil {
 				return fmt.Errorf("step %s: %w", sp.ID, err)
 			}
 		}
-		p.index[sp.ID] = i
 	}
 	return nil
-}
-
-// checkFlow checks what step i reads and makes.
-func (p *Plan) checkFlow(i int, names *outputs.Names) error {
-	sp := p.Specs[i]
-	for _, in := range sp.Inputs {
-		from, _, ok := p.source(in)
-		if !ok || !slices.Contains(sp.Needs, p.Specs[from].ID) {
-			return fmt.Errorf("step %s refers to %q, which no step that it needs makes", sp.ID, in)
-		}
-	}
-	for _, out := range sp.Outputs {
-		if err := names.Add(sp.ID, out); err != nil {
-			return err
-		}
-		p.maker[out] = i
-	}
-	return nil
-}
-
-// source finds the step that a reference reads from, and of a receipt the key ("" for the whole).
-func (p *Plan) source(ref string) (step int, key string, ok bool) {
-	kind, name, _ := strings.Cut(ref, ":")
-	switch kind {
-	case "artifact":
-		step, ok = p.maker[name]
-	case "receipt":
-		if step, ok = p.index[name]; !ok {
-			if dot := strings.LastIndexByte(name, '.'); dot > 0 {
-				key = name[dot+1:]
-				step, ok = p.index[name[:dot]]
-			}
-		}
-	}
-	return step, key, ok
 }
 
 func has[V any](m map[string]V, key string) bool { _, ok := m[key]; return ok }

@@ -62,8 +62,12 @@ func (p *Plan) Run(ctx context.Context, o Options) error {
 		id := make([]byte, 8)
 		rand.Read(id) // never fails
 		err = r.append(Record{Event: Begin, Run: hex.EncodeToString(id), Planned: p})
+	} else if r.st.plan.Digest != p.Digest && !o.Amend {
+		err = &PlanError{Old: r.st.plan, New: p}
 	} else if r.st.plan.Digest != p.Digest {
-		err = r.amend()
+		if err = r.amendable(); err == nil {
+			err = r.append(Record{Event: Amend, Planned: p})
+		}
 	}
 	if err != nil {
 		return err
@@ -91,25 +95,30 @@ func (p *Plan) runner(o Options) (*runner, error) {
 	return &runner{p: p, o: o, st: st, store: files.Open(o.Dirs), done: make([]bool, len(p.Specs)), forced: map[int]bool{}, remade: map[int]bool{}}, nil
 }
 
-// amend replaces the journal's plan, unless an outward step that has acted would be another one.
-func (r *runner) amend() error {
-	if !r.o.Amend {
-		return &PlanError{Old: r.st.plan, New: r.p}
+// amendable says why the plan cannot take the place of the journal's: an outward step that has acted would be another one
+// or have acted on something else, or one that has not would get past a gate that has passed without it.
+func (r *runner) amendable() error {
+	another := make([]bool, len(r.p.Specs))
+	for i, sp := range r.p.Specs {
+		another[i] = gate.Sum(sp) != r.st.last[sp.ID].Spec || slices.ContainsFunc(sp.Inputs, func(in string) bool {
+			from, _, _ := r.p.flow.Source(in)
+			return another[from]
+		})
 	}
-	for id, acted := range r.st.acted {
-		i, planned := r.p.index[id]
-		if was := r.st.plan.find(id); acted && was.Effect.Outward() && (!planned || gate.Sum(r.p.Specs[i]) != r.st.last[id].Spec) {
-			return fmt.Errorf("%w: step %s has acted and is no longer the same; take it back with rollback first", ErrDiffers, id)
+	for _, was := range r.st.plan.Specs {
+		i, planned := r.p.flow.Index[was.ID]
+		if was.Effect.Outward() && r.st.acted[was.ID] && (!planned || another[i]) {
+			return fmt.Errorf("%w: step %s has acted and is no longer the same; take it back with rollback first", ErrDiffers, was.ID)
 		}
 	}
-	return r.append(Record{Event: Amend, Planned: r.p})
-}
-
-func (p *Plan) find(id string) (sp Spec) {
-	if i := slices.IndexFunc(p.Specs, func(sp Spec) bool { return sp.ID == id }); i >= 0 {
-		sp = p.Specs[i]
+	for i, sp := range r.p.Specs {
+		if sp.Effect.Outward() && !r.st.acted[sp.ID] {
+			if err := r.p.strays(r.st, i); err != nil {
+				return err
+			}
+		}
 	}
-	return sp
+	return nil
 }
 
 // append makes a record durable, folds it in and shows it. What is folded in is what a later process will read.
@@ -165,7 +174,7 @@ again:
 		for i := low; i < end && !failed && ctx.Err() == nil; i++ {
 			sp := r.p.Specs[i]
 			alone := sp.Effect.Outward() || r.isGate(i)
-			switch ready := !slices.ContainsFunc(sp.Needs, func(n string) bool { return !r.done[r.p.index[n]] }); {
+			switch ready := !slices.ContainsFunc(sp.Needs, func(n string) bool { return !r.done[r.p.flow.Index[n]] }); {
 			case r.done[i] || running[i]:
 			case alone && (!ready || len(running) > 0):
 				i = end // it is waited for
@@ -209,7 +218,7 @@ var errAgain = errors.New("made again")
 
 // remake marks the step that made artifact name as not done, and looks again at all that comes after it.
 func (r *runner) remake(name string) error {
-	k := r.p.maker[name]
+	k := r.p.flow.Maker[name]
 	if r.remade[k] {
 		return fmt.Errorf("artifact %q changes while the release runs", name)
 	}

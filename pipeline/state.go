@@ -69,7 +69,7 @@ func (st *state) apply(r Record) error {
 func (st *state) inputs(p *Plan, sp Spec) (digest string, ok bool) {
 	var parts []string
 	for _, ref := range sp.Inputs {
-		from, key, _ := p.source(ref)
+		from, key, _ := p.flow.Source(ref)
 		last := st.last[p.Specs[from].ID]
 		if last.Event != Done {
 			return "", false

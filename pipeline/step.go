@@ -23,7 +23,7 @@ func (r *runner) workspace(i int) *Workspace {
 	for _, ref := range sp.Inputs {
 		if name, ok := strings.CutPrefix(ref, "artifact:"); ok {
 			ws.inputs[name] = r.st.artifacts[name]
-		} else if from, _, ok := r.p.source(ref); ok {
+		} else if from, _, ok := r.p.flow.Source(ref); ok {
 			ws.receipts[r.p.Specs[from].ID] = r.st.last[r.p.Specs[from].ID].Receipt
 		}
 	}
@@ -160,7 +160,10 @@ func (r *runner) alone(ctx context.Context, i int) error {
 	if err == nil && rec.Receipt != nil {
 		rec.Adopted = rec.Receipt[Marker] != r.st.run
 	} else if err == nil {
-		if err := r.append(r.record(i, Started)); err != nil {
+		if err = r.p.strays(r.st, i); err == nil {
+			err = r.append(r.record(i, Started))
+		}
+		if err != nil {
 			return err
 		}
 		rec.Receipt, err = r.p.steps[i].Run(ctx, ws)
@@ -202,6 +205,14 @@ func (r *runner) gate(i int) error {
 		err = &GateError{s}
 		if rec.Event, rec.Error = Failed, err.Error(); s.Waits() {
 			rec.Event = Waiting
+		}
+	}
+	rec.Receipt = Receipt{} // what it lets through
+	for k, sp := range r.p.Specs {
+		if sp.Effect.Outward() && err == nil {
+			if by, digest := r.p.before(r.st, k); by == i {
+				rec.Receipt[sp.ID] = digest
+			}
 		}
 	}
 	if same(rec, r.st.last[rec.Step]) {

@@ -19,9 +19,10 @@ type StepState struct {
 
 // Survey is what a journal says of a plan.
 type Survey struct {
-	Run   string      `json:"run,omitempty"`
-	Old   *Plan       `json:"-"` // the journal's plan where it is another one, else nil
-	Steps []StepState `json:"steps"`
+	Run     string      `json:"run,omitempty"`
+	Old     *Plan       `json:"-"` // the journal's plan where it is another one, else nil
+	Steps   []StepState `json:"steps"`
+	Refused error       `json:"-"` // why the plan cannot take the place of Old, even by amending
 }
 
 // Survey looks at the plan and the journal and changes nothing.
@@ -32,9 +33,9 @@ func (p *Plan) Survey(o Options) (*Survey, error) {
 	}
 	s := &Survey{Run: r.st.run}
 	if r.st.plan != nil && r.st.plan.Digest != p.Digest {
-		s.Old = r.st.plan
+		s.Old, s.Refused = r.st.plan, r.amendable()
 	}
-	fresh := func(id string) bool { return s.Steps[p.index[id]].Current }
+	fresh := func(id string) bool { return s.Steps[p.flow.Index[id]].Current }
 	for i, sp := range p.Specs {
 		ss := StepState{Spec: sp, Last: r.st.last[sp.ID]}
 		if ss.Current = r.st.current(p, sp) && !slices.ContainsFunc(sp.Needs, func(n string) bool { return !fresh(n) }); r.isGate(i) {
@@ -56,7 +57,7 @@ func (p *Plan) Look(ctx context.Context, o Options, id string) (Receipt, []Evide
 	if err != nil {
 		return nil, nil, err
 	}
-	i := p.index[id]
+	i := p.flow.Index[id]
 	ws, step := r.workspace(i), p.steps[i].Run
 	if _, made := r.st.inputs(p, p.Specs[i]); !made {
 		return nil, nil, ErrUnmade

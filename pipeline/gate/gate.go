@@ -161,6 +161,20 @@ type Block struct {
 	Who  string `json:"who,omitempty"` // the role that can unblock it by signing
 }
 
+// Why says in one line that the gate did not pass: the first thing that blocks it, and how many more there are.
+func (s State) Why() string {
+	b := s.Blocks[0]
+	what := b.Kind
+	if b.What != "" {
+		what += ": " + b.What
+	}
+	more := ""
+	if n := len(s.Blocks) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %d more)", n)
+	}
+	return fmt.Sprintf("%s did not pass: %s: %s%s", s.ID, what, b.Why, more)
+}
+
 // Case is all that a gate is judged by.
 type Case struct {
 	Request    Request                       // project, version, run, plan, steps and artifacts as they are now

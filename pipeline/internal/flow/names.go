@@ -1,5 +1,4 @@
-// Package outputs keeps the names of what steps make apart.
-package outputs
+package flow
 
 import (
 	"fmt"
@@ -7,15 +6,15 @@ import (
 	"strings"
 )
 
-// Names are the outputs of steps: slash-separated paths, each made by one step and none inside another. The zero value
+// names are the outputs of steps: slash-separated paths, each made by one step and none inside another. The zero value
 // is empty.
-type Names struct {
+type names struct {
 	makers  map[string]string // step by name
 	folders map[string]string // one of the names inside, by parent folder
 }
 
-// Add notes that a step makes something of that name.
-func (n *Names) Add(step, name string) error {
+// add notes that a step makes something of that name.
+func (n *names) add(step, name string) error {
 	if n.makers == nil {
 		n.makers, n.folders = map[string]string{}, map[string]string{}
 	}
