@@ -101,6 +101,8 @@ func TestRollback_KeptForTheAUR(t *testing.T) {
 	})
 	t.Run("followed", p.followed)
 	t.Run("by hand", p.byHand)
+	t.Run("other options", p.otherOptions)
+	t.Run("declined", p.declined)
 	t.Run("carried on", p.carriedOn)
 	t.Run("never arrived", p.neverArrived)
 	t.Run("put back by somebody", func(t *testing.T) {

@@ -79,6 +79,7 @@ func (a *app) republish(ctx context.Context, f runFlags) (bool, error) {
 	}
 	a.warnings(ctx, r)
 	a.ui.Warn("%s is public: %s published in the AUR again, by a plan of its own in %s", main.old.Env.Version, are(packages), a.shown(r.dir))
+	a.again = a.goOn(r) + " carries on from here"
 	return true, a.carryOut(ctx, r, rollbackFlags{jobs: f.jobs, amend: f.amend, yes: f.yes}, func(_ context.Context, made int) error {
 		s, err := a.survey(r)
 		if err != nil || a.ui.JSON || !s.Steps[len(s.Steps)-1].Current {

@@ -67,7 +67,7 @@ A rollback that stopped goes on when the command is run again.`,
 	flags.StringVar(&f.Reason, "reason", "", "why, for users and for the hold")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "show what would be done, and do nothing")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before the first step that others see")
-	flags.BoolVar(&f.amend, "amend", false, "go on with a rollback whose plan differs from its journal's")
+	flags.BoolVar(&f.amend, "amend", false, "take these options for a rollback that has begun; where it has acted on others, the next one takes its place")
 	flags.IntVar(&f.jobs, "jobs", runtime.GOMAXPROCS(0), "steps that run side by side")
 	return cmd
 }
@@ -80,6 +80,7 @@ func (a *app) doRollback(ctx context.Context, version string, f rollbackFlags) e
 	if err != nil {
 		return err
 	}
+	a.again = a.command("rollback", v.Release()) + " carries on from here"
 	released, err := releasedOf(main)
 	if err != nil {
 		return err
@@ -120,11 +121,7 @@ func (a *app) correct(ctx context.Context, main *release, released *phases.Relea
 	}
 	if r.old != nil && r.old.Digest != r.plan.Digest && !f.asked && !f.amend && !f.dryRun {
 		// It is asked for as it was begun, and what the release has done is another thing by now, or this program.
-		done, err := phases.ReadReleased(journal.Read(r.dir))
-		if err != nil {
-			return err
-		}
-		if f.amend = amendable(r.plan, done); f.amend {
+		if f.amend = a.amendable(r) == nil; f.amend {
 			a.ui.Warn("the plan of %s is another one by now, so it is made anew", filepath.Base(r.dir))
 		}
 	}

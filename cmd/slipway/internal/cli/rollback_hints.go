@@ -59,10 +59,10 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 	}
 	stopped, gated := errors.AsType[*pipeline.GateError](err)
 	switch {
-	case errors.Is(err, pipeline.ErrDiffers) && !amendable(r.plan, released):
+	case errors.Is(err, pipeline.ErrDiffers) && a.amendable(r) != nil:
 		hint = ""
 		add("what it did stays done; %s goes on as it was begun", plain)
-		add("after that, another one: %s", a.command(rollbackWords(version, o)...))
+		add("with the options as they are now, another one takes its place, with a gate of its own: %s", a.command(rollbackWords(version, o, "--amend")...))
 	case errors.Is(err, pipeline.ErrDiffers):
 		hint = ""
 		add("%s goes on as it was begun", plain)
@@ -143,18 +143,13 @@ func only(o *phases.RollbackOptions, planned, levels []string) {
 	o.DeleteTag = o.DeleteTag && has("github") && has("git") && (has("aur") || !slices.Contains(planned, "aur"))
 }
 
-// amendable reports whether all that has acted is the same in a plan, so that a run may go on with it.
-func amendable(p *pipeline.Plan, done *phases.Released) bool {
-	if done.Plan == nil {
-		return true
+// amendable says why a plan cannot take the place of the one in its journal, even by amending; nil where it can.
+func (a *app) amendable(r *release) error {
+	s, err := a.survey(r)
+	if err != nil {
+		return err
 	}
-	for _, was := range done.Plan.Specs {
-		i := slices.IndexFunc(p.Specs, func(sp pipeline.Spec) bool { return sp.ID == was.ID })
-		if was.Effect.Outward() && done.Acted(was.ID) && (i < 0 || gate.Sum(p.Specs[i]) != done.Spec(was.ID)) {
-			return false
-		}
-	}
-	return true
+	return s.Refused
 }
 
 // firstWord is the step that an error begins with.

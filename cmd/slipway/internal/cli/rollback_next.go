@@ -86,7 +86,12 @@ func (a *app) correction(ctx context.Context, main *release, released *phases.Re
 			a.ui.Warn("%s is over, and what it did has been changed since: %s; %s does it again", name, why, next)
 		}
 	default:
-		if why, err = a.stuck(ctx, main, released, n); why != "" {
+		if why, err = a.stuck(ctx, main, released, n); err == nil && why == "" && f.asked && f.amend && r.old.Digest != r.plan.Digest {
+			if refused := a.amendable(r); refused != nil {
+				why = "it was begun with other options, and others see what it did"
+			}
+		}
+		if why != "" {
 			a.ui.Warn("%s cannot go on: %s; what it did stays done, and %s takes its place", name, why, next)
 		}
 	}
@@ -158,7 +163,7 @@ func (a *app) stuck(ctx context.Context, main *release, released *phases.Release
 		return "", err
 	case err != nil:
 		return err.Error(), nil
-	case !amendable(r.plan, done):
+	case a.amendable(r) != nil:
 		return "the release has gone on since, or this is another program", nil
 	case !sure: // its gate is asked again where that turns out not to be done
 		return "", nil

@@ -119,32 +119,8 @@ func TestRollbackWords(t *testing.T) {
 	}
 }
 
-// TestAmendable: what has acted and would be another step keeps a plan from being amended.
-func TestAmendable(t *testing.T) {
-	hold, push := pipeline.Spec{ID: "rollback/hold", Effect: pipeline.Permanent}, pipeline.Spec{ID: "rollback/push/x", Effect: pipeline.Permanent}
-	done := made(t, "3.2.1", []pipeline.Spec{hold}, nil)
-	other := hold
-	other.Params = map[string]string{"reason": "another"}
-	for i, c := range []struct {
-		specs []pipeline.Spec
-		want  bool
-	}{{[]pipeline.Spec{push, hold}, true}, {[]pipeline.Spec{push, other}, false}, {[]pipeline.Spec{push}, false}} {
-		if got := amendable(&pipeline.Plan{Specs: c.specs}, done); got != c.want {
-			t.Errorf("%d: %v", i, got)
-		}
-	}
-	// One that was killed within such a step may go on with it.
-	begun := new(pipelinetest.Memory)
-	p := &pipeline.Plan{Specs: []pipeline.Spec{hold}}
-	for _, rec := range []pipeline.Record{{Event: pipeline.Begin, Planned: p}, {Event: pipeline.Started, Step: hold.ID, Spec: gate.Sum(hold)}} {
-		if err := begun.Append(rec); err != nil {
-			t.Fatal(err)
-		}
-	}
-	released, err := phases.ReadReleased(begun)
-	if err != nil || !amendable(&pipeline.Plan{Specs: []pipeline.Spec{push, hold}}, released) || amendable(&pipeline.Plan{Specs: []pipeline.Spec{other}}, released) {
-		t.Errorf("begun: %v", err)
-	}
+// TestWaysOut_None: no error is made up, and none lost.
+func TestWaysOut_None(t *testing.T) {
 	if (&app{dir: "."}).waysOut(nil, "3.2.1", nil, nil) != nil || !errors.Is((&app{}).waysOut(errInterrupted, "3.2.1", nil, nil), errInterrupted) {
 		t.Error("an error is made up, or lost")
 	}
