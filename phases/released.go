@@ -29,12 +29,13 @@ type Released struct {
 	first  time.Time                  // of the first record
 	ended  time.Time                  // of the record that says that the newest plan's last step is done; zero: it goes on
 	latest map[string]pipeline.Record // by step: the newest one
+	began  map[string]time.Time       // of Begun: when
 }
 
 // ReadReleased reads the journal of a release. Plan is nil where it is empty. Beside is what the journals of plans beside
 // it say, read likewise, with their names.
 func ReadReleased(j pipeline.Journal, beside ...*Released) (*Released, error) {
-	r := &Released{Done: map[string]pipeline.Record{}, Begun: map[string]bool{}, Failed: map[string]pipeline.Record{}, latest: map[string]pipeline.Record{}}
+	r := &Released{Done: map[string]pipeline.Record{}, Begun: map[string]bool{}, Failed: map[string]pipeline.Record{}, latest: map[string]pipeline.Record{}, began: map[string]time.Time{}}
 	ended := map[string]time.Time{} // what has ended stays so where a later look at it fails
 	for rec, err := range j.Records() {
 		if err != nil {
@@ -58,6 +59,9 @@ func ReadReleased(j pipeline.Journal, beside ...*Released) (*Released, error) {
 			delete(r.Begun, rec.Step)
 			delete(r.Failed, rec.Step)
 		case pipeline.Started:
+			if !r.Begun[rec.Step] {
+				r.began[rec.Step] = rec.Time
+			}
 			r.Begun[rec.Step] = true
 			delete(r.Done, rec.Step)
 			delete(ended, rec.Step)
@@ -115,6 +119,9 @@ func (r *Released) Acted(step string) bool {
 	return done || r.Begun[step]
 }
 
+// BegunAt is when a step of Begun was begun.
+func (r *Released) BegunAt(step string) time.Time { return r.began[step] }
+
 // Permanent names the newest step that cannot be taken back and is done; sure is false where it was begun and nobody
 // knows how it ended. It is "" where there is none, so that all of the release can be unwound. What republications and
 // rollbacks have published or only begun to counts as done, whatever the release's own journal has seen: they are carried
@@ -147,17 +154,42 @@ func (r *Released) permanent() (step string, sure bool) {
 	return step, sure
 }
 
-// Published is when the first step that cannot be taken back was done; zero where none was.
-func (r *Released) Published() (first time.Time) {
+// Publication is when a release reached its first users.
+type Publication struct {
+	Step string    // the first that cannot be taken back and was done, or begun; "" where there is none
+	Time time.Time // when it was done; when it was begun, where that is all that is known and it has arrived; else zero
+	// Doubt: no record says that the step was done. It has arrived where a rollback has found the release public since.
+	Doubt bool
+}
+
+// Published says when the release reached its first users.
+func (r *Released) Published() (p Publication) {
 	if r.Plan == nil {
-		return first
+		return p
 	}
 	for _, sp := range r.Plan.Specs {
-		if rec, done := r.Done[sp.ID]; done && sp.Effect == pipeline.Permanent && (first.IsZero() || rec.Time.Before(first)) {
-			first = rec.Time
+		if sp.Effect != pipeline.Permanent {
+			continue
+		}
+		at, doubt := r.began[sp.ID], r.Begun[sp.ID]
+		if rec, done := r.Done[sp.ID]; done {
+			at, doubt = rec.Time, false
+		} else if !doubt {
+			continue
+		}
+		if doubt && (sp.ID != PublishID || !r.wasPublic()) {
+			at = time.Time{}
+		}
+		if p.Step == "" || !at.IsZero() && (p.Time.IsZero() || at.Before(p.Time)) {
+			p = Publication{Step: sp.ID, Time: at, Doubt: doubt}
 		}
 	}
-	return first
+	return p
+}
+
+// wasPublic reports whether a rollback has taken the release from the public itself: only what is public can be.
+func (r *Released) wasPublic() bool {
+	return slices.ContainsFunc(r.Beside, func(b *Released) bool { return b.receipt(rollback.WithdrawID, pipeline.Marker) != "" })
 }
 
 // Pushed is what was published last of a package in the AUR.

@@ -244,3 +244,43 @@ func TestReleased_Backs(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// TestReleased_Published: what was done counts; what was only begun, as soon as a rollback has found it public, and then
+// from when it was begun first.
+func TestReleased_Published(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	x := &tale{t: t}
+	at := func(records int) time.Time { return start.Add(time.Duration(records) * time.Minute) }
+	begun, failed := does{step: PublishID, event: pipeline.Started}, does{step: PublishID, event: pipeline.Failed}
+	undone := does{step: PublishID, event: pipeline.Undone}
+	mark := pipeline.Receipt{pipeline.Marker: "run of rollback-1"}
+	for name, c := range map[string]struct {
+		events   []does
+		withdraw *does
+		want     Publication
+	}{
+		"not yet":             {nil, nil, Publication{}},
+		"done":                {[]does{begun, {step: PublishID}, {step: "release/merge"}}, nil, Publication{PublishID, at(3), false}},
+		"begun":               {[]does{begun}, nil, Publication{PublishID, time.Time{}, true}},
+		"begun and withdrawn": {[]does{begun}, &does{receipt: mark}, Publication{PublishID, at(2), true}},
+		"begun twice":         {[]does{begun, failed, begun}, &does{receipt: mark}, Publication{PublishID, at(2), true}},
+		"begun anew":          {[]does{begun, undone, begun}, &does{receipt: mark}, Publication{PublishID, at(4), true}},
+		"never arrived":       {[]does{begun, undone}, nil, Publication{}},
+		"somebody's draft":    {[]does{begun}, &does{receipt: pipeline.Receipt{"state": "draft"}}, Publication{PublishID, time.Time{}, true}},
+		"not withdrawn yet":   {[]does{begun}, &does{event: pipeline.Started}, Publication{PublishID, time.Time{}, true}},
+		"done and withdrawn":  {[]does{{step: PublishID}}, &does{receipt: mark}, Publication{PublishID, at(2), false}},
+	} {
+		x.now = start
+		main := x.journal("", []string{PublishID, "release/merge"}, c.events...)
+		if c.withdraw != nil {
+			c.withdraw.step = rollback.WithdrawID
+			x.with(main, x.journal("rollback-1", []string{rollback.StandingID, rollback.WithdrawID}, *c.withdraw))
+		}
+		if got := main.Published(); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+	if got := (&Released{}).Published(); got != (Publication{}) {
+		t.Errorf("an empty journal: %+v", got)
+	}
+}

@@ -54,8 +54,11 @@ var RollbackLevels = rollback.Levels
 
 // RollbackOptions say what a rollback is asked for.
 type RollbackOptions struct {
-	To        string   // the version that users are brought back to; empty: the newest version tag older than it, without prereleases
+	// To is the version that users are brought back to; empty: the newest version tag older than it, without prereleases;
+	// [NoOlder]: None.
+	To        string
 	Levels    []string // nil: all that the release has reached
+	Without   []string // AUR packages that are not corrected
 	Epoch     bool     // of AUR packages: raise the epoch
 	Delete    bool     // the withdrawn release on GitHub
 	DeleteTag bool
@@ -70,14 +73,20 @@ type RollbackOptions struct {
 	TakenBack []string
 	// Begun: a plan says so. A level that the release turned out not to have reached since is left out then.
 	Begun bool
-	// None: no older version was known when the rollback began, and none is looked for.
+	// None: there is no older version, or none was known when the rollback began; none is looked for.
 	None bool
 }
 
+// NoOlder is what [RollbackOptions].To says where there is no older version.
+const NoOlder = rollback.NoOlder
+
 // findOlder is what can be done where no older version is known.
 func (o RollbackOptions) findOlder() string {
-	if o.None {
+	switch {
+	case o.None && o.Begun:
 		return "it was begun so; name one with --to"
+	case o.None:
+		return "--to " + NoOlder + " says so; name one with --to"
 	}
 	return "git fetch --tags, or name one with --to"
 }
@@ -101,6 +110,9 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	if c.Release == nil || released.Plan == nil {
 		return nil, errors.New("there is no release to roll back: release.yaml publishes nothing")
 	}
+	if o.To == NoOlder {
+		o.To, o.None = "", true
+	}
 	env := released.Plan.Env
 	out := &Rollback{Env: env}
 	var older *Version
@@ -118,7 +130,7 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 		out.To, out.Page = older.Release(), c.Release.GitHub.Page()+"/releases/tag/"+(&url.URL{Path: tag}).EscapedPath()
 	}
 	l := levels{c: c, released: released, asked: o.Levels, begun: o.Begun, findOlder: o.findOlder()}
-	if err := l.take(o, out.To); err != nil {
+	if err := l.take(&o, out.To); err != nil {
 		return nil, err
 	}
 	o.Levels, o.Epoch = slices.DeleteFunc(slices.Clone(o.Levels), func(name string) bool { return !l.on[name] }), o.Epoch && l.on[rollback.AUR]
@@ -137,7 +149,7 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	var level aurLevel
 	if l.on[rollback.AUR] {
 		level, err = aurCorrection(ctx, correctionOptions{
-			Config: c, Repository: r, Env: env, Released: released, Older: *older, OlderTag: tag, Payload: o.Payload, MadeFrom: o.MadeFrom, Epoch: o.Epoch,
+			Config: c, Repository: r, Env: env, Released: released, Without: o.Without, Older: *older, OlderTag: tag, Payload: o.Payload, MadeFrom: o.MadeFrom, Epoch: o.Epoch,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("level aur: %w", err)
@@ -152,7 +164,8 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 	ro.Approval = approval
 	if l.on[rollback.AUR] {
 		ro.Before, ro.First, ro.Moved, ro.Notes = level.Before, level.First, level.Moved, level.Unlike
-	} else if err := stillNeeded(c, r, released, &ro); err != nil {
+	}
+	if err := stillNeeded(c, r, l.keeps(o), &ro); err != nil {
 		return nil, err
 	}
 	if err := stopsAUR(c, r, released, &ro); err != nil {
@@ -174,32 +187,19 @@ func NewRollback(ctx context.Context, c *Config, r *Repository, released *Releas
 		out.Keeps, out.Latest = ro.Keeps, facts.Latest && tag != ""
 	}
 	out.Asked = o
-	if out.Asked.To = out.To; o.Reason == why {
+	if out.Asked.To = out.To; o.None {
+		out.Asked.To = NoOlder
+	}
+	if o.Reason == why {
 		out.Asked.Reason = ""
 	}
 	return out, nil
 }
 
-// options are what the phase is made of, but for what the AUR adds. The older version's tag is that of o.
-func (l *levels) options(r *Repository, o RollbackOptions, facts rollback.Facts, older string) (rollback.Options, error) {
-	c, env := l.c, l.released.Plan.Env
-	form, err := repo.ParseTagForm(c.Release.Git.TagForm())
-	hub := c.Release.GitHub
-	return rollback.Options{
-		Version: env.Version, Older: older, OlderTag: o.Tag, Facts: facts,
-		Owner: hub.Owner, Repo: hub.Repo, BaseURL: hub.BaseURL, Page: strings.TrimPrefix(hub.Page(), "https://"), Form: form, Branch: c.mainline(r.Root(), env),
-		GitHub: l.on[rollback.GitHub], Git: l.on[rollback.Git], Hold: l.on[rollback.Hold], Delete: o.Delete, DeleteTag: o.DeleteTag,
-		Reason: o.Reason, Asked: o.params(),
-		Gate: func(checks []string) (gate.Gate, error) {
-			return assemble(planned(c.Gates.Rollback, checks), rollback.Name, rollback.GateTitle, nil)(checks)
-		},
-	}, err
-}
-
-// stillNeeded says of a rollback that leaves the AUR out which packages there go on downloading from the release. Those that
-// another rollback has corrected are looked at before the gate.
-func stillNeeded(c *Config, r *Repository, released *Released, o *rollback.Options) error {
-	for _, p := range released.Pushed() {
+// stillNeeded says which of the packages that are not corrected go on downloading from the release. Those that another
+// rollback has corrected are looked at before the gate.
+func stillNeeded(c *Config, r *Repository, left []Pushed, o *rollback.Options) error {
+	for _, p := range left {
 		_, known := c.AUR[p.Package]
 		if corrected := strings.HasPrefix(p.By, rollback.Name+"-") && p.Version != ""; !known || !corrected {
 			o.Keeps = append(o.Keeps, p.Package)
@@ -297,16 +297,13 @@ func reason(bad, good string) string {
 
 // What a plan says of how it was asked for; "to" stands in every step.
 const (
-	askedLevels, askedEpoch, askedDelete, askedDeleteTag, askedReason = "asked level", "asked epoch", "asked delete", "asked delete-tag", "reason"
-	askedTag, askedPayload, askedFrom                                 = "older tag", "payload", "made from"
+	askedLevels, askedWithout, askedEpoch, askedDelete, askedDeleteTag, askedReason = "asked level", "asked without", "asked epoch", "asked delete", "asked delete-tag", "reason"
+	askedTag, askedPayload, askedFrom                                               = "older tag", "payload", "made from"
 )
 
 func (o RollbackOptions) params() map[string]string {
 	p := map[string]string{askedReason: o.Reason}
-	if len(o.Levels) > 0 {
-		p[askedLevels] = strings.Join(o.Levels, ",")
-	}
-	for key, value := range map[string]string{askedTag: o.Tag, askedPayload: o.Payload, askedFrom: o.MadeFrom} {
+	for key, value := range map[string]string{askedLevels: strings.Join(o.Levels, ","), askedWithout: strings.Join(o.Without, ","), askedTag: o.Tag, askedPayload: o.Payload, askedFrom: o.MadeFrom} {
 		if value != "" {
 			p[key] = value
 		}
@@ -331,8 +328,10 @@ func RollbackAsked(p *pipeline.Plan) (o RollbackOptions, ok bool) {
 		To: params["to"], Epoch: params[askedEpoch] != "", Delete: params[askedDelete] != "", DeleteTag: params[askedDeleteTag] != "", Reason: params[askedReason],
 		Tag: params[askedTag], Payload: params[askedPayload], MadeFrom: params[askedFrom], None: params["to"] == "", Begun: true,
 	}
-	if text := params[askedLevels]; text != "" {
-		o.Levels = strings.Split(text, ",")
+	for key, list := range map[string]*[]string{askedLevels: &o.Levels, askedWithout: &o.Without} {
+		if text := params[key]; text != "" {
+			*list = strings.Split(text, ",")
+		}
 	}
 	return o, true
 }
@@ -367,102 +366,6 @@ func olderThan(c *Config, r *Repository, bad string, o RollbackOptions) (*Versio
 		}
 	}
 	return nil, "", nil
-}
-
-// levels are those that are planned.
-type levels struct {
-	c        *Config
-	released *Released
-	asked    []string
-	begun    bool // they were asked for when the rollback began
-	on       map[string]bool
-	leftOut  []string
-	// findOlder is what can be done where no older version is known.
-	findOlder string
-}
-
-func (l *levels) out(level, why string) {
-	delete(l.on, level)
-	l.leftOut = append(l.leftOut, level+": "+why)
-}
-
-// take takes the levels that options ask for, and refuses options that do not fit them.
-func (l *levels) take(o RollbackOptions, older string) error {
-	if older == "" && len(o.Levels) == 0 && len(l.released.pushed()) > 0 {
-		return errors.New("no older version is known here, and without one the AUR's users stay on the bad one: " + l.findOlder + "; --level github,git,hold leaves the AUR as it is")
-	}
-	if err := l.choose(older); err != nil {
-		return err
-	}
-	switch {
-	case o.DeleteTag && len(o.Levels) > 0 && !slices.Contains(o.Levels, rollback.Git):
-		return errors.New("--delete-tag belongs to level git: add it to --level, or leave --delete-tag out")
-	case o.Epoch && !l.on[rollback.AUR] && !l.begun:
-		return errors.New("--epoch belongs to level aur, which is not taken: leave it out, or add the level where the release has reached the AUR")
-	}
-	return nil
-}
-
-// choose takes the levels that were asked for, or all that the release has reached.
-func (l *levels) choose(older string) error {
-	l.on = map[string]bool{}
-	for _, name := range l.asked {
-		if !slices.Contains(rollback.Levels, name) {
-			return fmt.Errorf("there is no level %q: want some of %s", name, strings.Join(rollback.Levels, ", "))
-		}
-	}
-	into := l.c.Release.Git.MergeInto
-	all := []struct {
-		level string
-		why   string // it cannot be taken
-	}{
-		{rollback.AUR, l.aur(older)},
-		{rollback.GitHub, when(!l.released.Acted("release/publish"), "the release was never published on GitHub")},
-		{rollback.Git, when(into == "" || !l.released.Acted("release/merge"), "the release was never merged into a branch")},
-		{rollback.Hold, when(into == "", "holds are files on the branch of release.git.merge_into, and there is none")},
-	}
-	var can []string
-	for _, x := range all {
-		if x.why == "" {
-			can = append(can, x.level)
-		}
-	}
-	for _, x := range all {
-		asked := slices.Contains(l.asked, x.level)
-		switch {
-		case asked && x.why != "" && l.begun && len(l.asked) > 1:
-			l.out(x.level, x.why)
-		case asked && x.why != "":
-			if len(can) == 0 {
-				return fmt.Errorf("cannot roll back level %s: %s; no other level can be taken either", x.level, x.why)
-			}
-			return fmt.Errorf("cannot roll back level %s: %s; what can be taken: --level %s", x.level, x.why, strings.Join(can, ","))
-		case len(l.asked) > 0 && !asked:
-			l.out(x.level, "not asked for")
-		case x.why != "":
-			l.out(x.level, x.why)
-		default:
-			l.on[x.level] = true
-		}
-	}
-	return nil
-}
-
-func (l *levels) aur(older string) string {
-	switch {
-	case len(l.released.pushed()) == 0:
-		return "the release never reached the AUR"
-	case older == "":
-		return "no older version is known here to give users: " + l.findOlder
-	}
-	return ""
-}
-
-func when(is bool, text string) string {
-	if is {
-		return text
-	}
-	return ""
 }
 
 // factsOf takes what a rollback acts on from the journal of the release.
@@ -536,5 +439,10 @@ func HoldAsked(p *pipeline.Plan) (lift bool, reason string, ok bool) {
 	return p.Specs[i].Params["change"] == "lift", p.Specs[i].Params["reason"], true
 }
 
-// HoldPhase is the name of the phase that holds a version, or lets it go.
-const HoldPhase = hold.Name
+// HoldPhase is the name of the phase that holds a version, or lets it go. Its step HoldStanding looks who does: where that
+// could look, its receipt has HoldFile, which is empty where nobody does.
+const (
+	HoldPhase    = hold.Name
+	HoldStanding = hold.StandingID
+	HoldFile     = hold.KeyFile
+)

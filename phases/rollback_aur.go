@@ -28,6 +28,7 @@ type correctionOptions struct {
 	Repository *Repository
 	Env        pipeline.Env // of the release that is rolled back
 	Released   *Released    // what it did; pushed lists its packages
+	Without    []string     // packages that are left as they are
 	Older      Version      // that users are brought back to
 	OlderTag   string
 	Payload    string // with the build number, where it is known; "": the older version's source of truth says it
@@ -71,11 +72,14 @@ func aurCorrection(ctx context.Context, o correctionOptions) (aurLevel, error) {
 	unlike := map[string][]string{} // packages by reason
 	for _, p := range o.Released.Pushed() {
 		name := p.Package
+		if slices.Contains(o.Without, name) {
+			continue
+		}
 		of, known := today[name]
 		if _, published := o.Config.AUR[name]; !known || !published {
 			// The configuration is that of the release's own commit: editing release.yaml changes nothing.
-			return aurLevel{}, fmt.Errorf("%s came into the AUR with %s, and the release.yaml that the release was made with does not know it: "+
-				"correct it by hand in the AUR and %s, or release the good state as the next version", name, cmp.Or(p.By, "the release"), leaveAUR)
+			return aurLevel{}, fmt.Errorf("%[1]s came into the AUR with %[2]s, and the release.yaml that the release was made with does not know it: "+
+				"correct it by hand in the AUR and roll back without it, --without %[1]s, or %[3]s; or release the good state as the next version", name, cmp.Or(p.By, "the release"), leaveAUR)
 		}
 		why := o.MadeFrom
 		if own != nil {

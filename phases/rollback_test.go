@@ -51,4 +51,12 @@ func TestRollback_NoOlder(t *testing.T) {
 	if got, _ := RollbackAsked(plan(o)); got.To != "1.0.0" || got.None {
 		t.Errorf("a new one: %+v", got)
 	}
+	// Somebody says that there is none.
+	o.To = NoOlder
+	if said := plan(o); said.Digest != none.Digest {
+		t.Error("it is another plan than that where none is known")
+	}
+	if r, err := NewRollback(t.Context(), s.config, s.repo, released, o, nil); err != nil || r.To != "" || r.Asked.To != NoOlder {
+		t.Errorf("%+v, %v", r, err)
+	}
 }

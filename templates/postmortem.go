@@ -17,15 +17,22 @@ type Postmortem struct {
 	Reason  string // why, in a sentence; empty where nobody said
 	Lead    string // who is responsible
 
-	Published time.Time // when the bad version reached its first users; zero where it never did
-	Began     time.Time // when the rollback began
-	Ended     time.Time // when its last step was done; zero while it goes on
+	Published time.Time // when the bad version reached its first users; zero where it never did, or nobody knows
+	// Doubt: that was begun and is not known to have ended. Published is when it was begun, as it is known to have arrived, and
+	// zero where it may have arrived.
+	Doubt bool
+	Began time.Time // when the rollback began
+	Ended time.Time // when its last step was done; zero while it goes on
 
 	Timeline  []PostmortemEvent
 	Gates     []TrackerGate
 	Approvals []PostmortemApproval
 	Levels    []PostmortemLevel
 	Notices   []PostmortemNotice
+
+	Still   bool   // some users get the bad version from where they had it, whatever was done elsewhere
+	Unmoved bool   // no level of the rollback reaches users: all of them stay where they are
+	MovedBy string // where Unmoved: the rollback that has moved them before, like rollback-1; empty: none has
 }
 
 // PostmortemEvent is something that happened.
@@ -60,7 +67,16 @@ type PostmortemNotice struct {
 	Version string // what it shows for the good payload, like 3.2.1+really3.2.0-1; of aur empty: nothing has replaced the bad one
 	File    string // the good version's file; of aur none
 	URL     string // where that is; may be empty
+	Left    string // how users stand whom the rollback leaves alone: [LeftThere] or another of these
 }
+
+// How users stand whom a rollback leaves alone.
+const (
+	LeftThere   = ""          // what they have is still given to everybody who asks
+	LeftUnknown = "unknown"   // nobody has asked what they are given by now
+	LeftOther   = "something" // they are given something else by now, which is not the rollback's doing
+	LeftPublic  = "public"    // of others than aur: the release was left as it is
+)
 
 // RenderPostmortem writes the report as Markdown, in UTF-8 and with a final newline.
 func RenderPostmortem(p Postmortem) ([]byte, error) {
@@ -92,6 +108,7 @@ type postmortemView struct {
 	Project, Bad, Good, Reason, Lead string
 	Status, Published, Began, Ended  string
 	Exposed, Took, Horizon           string
+	Head, Way, Nothing               string // what was done, in two words; from where to where; why there are no notices
 	Timeline                         []timelineRow
 	Gates                            []gateView
 	Approvals                        [][5]string
@@ -125,11 +142,7 @@ func (p Postmortem) view() postmortemView {
 	default:
 		v.Status = "🟡 In Progress"
 	}
-	if until, over := p.until(); !p.Published.IsZero() && until.After(p.Published) {
-		if v.Exposed = span(until.Sub(p.Published)); !over {
-			v.Exposed += " so far"
-		}
-	}
+	p.users(&v)
 	if !p.Ended.IsZero() && !p.Ended.Before(p.Began) {
 		v.Took = span(p.Ended.Sub(p.Began))
 		v.Horizon = Horizon(p.Ended.Sub(p.Began))
@@ -165,6 +178,45 @@ func (p Postmortem) view() postmortemView {
 	return v
 }
 
+// users says since when users had the bad version, and who has it still.
+func (p Postmortem) users(v *postmortemView) {
+	until, over := p.until()
+	if !p.Published.IsZero() && until.After(p.Published) {
+		v.Exposed = span(until.Sub(p.Published))
+		if p.Doubt {
+			v.Exposed = "at most " + v.Exposed
+		}
+		switch {
+		case p.Still:
+			v.Exposed += " so far; not all of them were moved"
+		case !over:
+			v.Exposed += " so far"
+		}
+	}
+	v.Head, v.Way, v.Nothing = "rolled back", v.Bad, "the release had no packages"
+	if v.Good != "" {
+		v.Way += " → " + v.Good
+	}
+	switch {
+	case p.Published.IsZero() && p.Doubt:
+		v.Published, v.Nothing = "unknown: it was begun, and no journal says that it arrived", "no journal says that a user had it"
+	case p.Published.IsZero():
+		v.Published, v.Nothing = "never", "no user had it"
+	case p.Doubt:
+		v.Published = "at the earliest " + v.Published
+	}
+	switch by := Plain(p.MovedBy); {
+	case p.Unmoved && by != "":
+		v.Head, v.Way, v.Exposed = "taken back", v.Bad+"; its users were moved by "+by, "see the report of "+by
+		v.Nothing = "this reaches no user; what " + by + " has moved them to, and how, stands in its report"
+	case p.Unmoved:
+		v.Head, v.Way, v.Nothing = "taken back", v.Bad+"; no user was moved", "this reaches no user. Whoever has it keeps it, and whoever asks for it gets it still"
+		if v.Exposed != "" {
+			v.Exposed = "they have it still"
+		}
+	}
+}
+
 // until is when the rollback ended; while it goes on, the newest moment that is known.
 func (p Postmortem) until() (t time.Time, over bool) {
 	if !p.Ended.IsZero() {
@@ -191,16 +243,30 @@ func (n PostmortemNotice) view(p Postmortem) (v noticeView) {
 	}
 	pack, version := Plain(n.Package), Plain(n.Version)
 	say := func(format string, args ...any) { v.Text = append(v.Text, fmt.Sprintf(format, args...)) }
-	switch none := p.Good == ""; n.Format {
-	case "aur":
+	switch none := p.Good == ""; {
+	case n.Format != "aur" && n.Left == LeftPublic:
+		v.Title = Plain(n.Format)
+		say("%s %s was left public as it is: nothing replaces it.", pack, bad)
+		if !none {
+			say("Whoever wants to go back takes %s.", good)
+		}
+	case n.Format == "aur":
 		v.Title = "Arch Linux: pacman and AUR helpers"
+		if version == "" && n.Left == LeftOther {
+			say("The AUR does not give anybody %s %s any more: what it has by now, if anything, downloads nothing from that release. Whoever has it gets that by the next upgrade, or, where pacman takes it for older, by installing it anew.", pack, cmp.Or(Plain(n.Bad), bad))
+			break
+		}
+		if version == "" && n.Left == LeftUnknown {
+			say("%s %s was left as it is in the AUR. Whoever has it and has kept an older package installs that with pacman -U, and keeps it with IgnorePkg in pacman.conf until a newer version is there.", pack, cmp.Or(Plain(n.Bad), bad))
+			break
+		}
 		if version == "" {
 			say("%s %s is what the AUR has: nothing replaces it yet. Whoever has kept an older package installs that with pacman -U, and keeps it with IgnorePkg in pacman.conf until a newer version is there.", pack, cmp.Or(Plain(n.Bad), bad))
 			break
 		}
 		say("%s %s is replaced. The next upgrade brings %s, which is %s under a version that pacman takes for newer.", pack, bad, version, good)
 		v.Commands = code("git clone https://aur.archlinux.org/"+shell(n.Package, ".git"), "cd "+shell(n.Package, "")+" && makepkg -si")
-	case "deb":
+	case n.Format == "deb":
 		v.Title = "Debian and Ubuntu: apt"
 		if none {
 			say("%s %s is withdrawn, and there is no older version to go back to. Whoever has it can remove it until a newer one is there:", pack, bad)
@@ -219,7 +285,7 @@ func (n PostmortemNotice) view(p Postmortem) (v noticeView) {
 			commands = append(commands, `printf 'Package: %s\nPin: version %s\nPin-Priority: -1\n' `+shell(n.Package, "")+" "+shell(n.Bad, "")+` | sudo tee `+shell("/etc/apt/preferences.d/"+strings.ReplaceAll(line(n.Package), "/", "-"), ""))
 		}
 		v.Commands = code(commands...)
-	case "appimage":
+	case n.Format == "appimage":
 		v.Title = "AppImage"
 		if none {
 			say("%s is withdrawn, and there is no older version to go back to. Whoever downloaded the file can delete it until a newer one is there.", bad)
@@ -227,7 +293,7 @@ func (n PostmortemNotice) view(p Postmortem) (v noticeView) {
 		}
 		say("Whoever downloaded %s replaces the file by that of %s. Updates by zsync bring it, too, once it is the latest release.", bad, good)
 		v.Commands = code("chmod +x "+shell("./"+n.File, ""), shell("./"+n.File, ""))
-	case "tarball":
+	case n.Format == "tarball":
 		v.Title = "Tarball"
 		if none {
 			say("%s is withdrawn, and there is no older version to go back to. Whoever unpacked it can remove that folder until a newer one is there.", bad)

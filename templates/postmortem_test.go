@@ -33,12 +33,12 @@ func postmortem(f func(string) string) Postmortem {
 			{f("hold"), Unknown, f("maybe"), ""},
 		},
 		Notices: []PostmortemNotice{
-			{"aur", f("cloudtolocalllm-desktop"), f("3.2.1-1"), f("3.2.1+really3.2.0-1"), "", f("https://aur.archlinux.org/packages/cloudtolocalllm-desktop")},
-			{"deb", f("cloudtolocalllm"), f("3.2.1-1"), f("3.2.0-1"), f("cloudtolocalllm_3.2.0-1_amd64.deb"), f("https://github.com/octo/cat/releases/tag/v3.2.0")},
-			{"deb", f("cloudtolocalllm"), "", "3.2.1+really3.2.0-1", f("cloudtolocalllm_3.2.1+really3.2.0-1_amd64.deb"), ""},
-			{"appimage", f("CloudToLocalLLM"), "", "", f("CloudToLocalLLM-3.2.0-x86_64.AppImage"), ""},
-			{"tarball", f("cloudtolocalllm"), "", "", f("cloudtolocalllm-3.2.0-x86_64.tar.gz"), ""},
-			{f("flatpak"), f("org.x.App"), "", "", "", ""},
+			{"aur", f("cloudtolocalllm-desktop"), f("3.2.1-1"), f("3.2.1+really3.2.0-1"), "", f("https://aur.archlinux.org/packages/cloudtolocalllm-desktop"), ""},
+			{"deb", f("cloudtolocalllm"), f("3.2.1-1"), f("3.2.0-1"), f("cloudtolocalllm_3.2.0-1_amd64.deb"), f("https://github.com/octo/cat/releases/tag/v3.2.0"), ""},
+			{"deb", f("cloudtolocalllm"), "", "3.2.1+really3.2.0-1", f("cloudtolocalllm_3.2.1+really3.2.0-1_amd64.deb"), "", ""},
+			{"appimage", f("CloudToLocalLLM"), "", "", f("CloudToLocalLLM-3.2.0-x86_64.AppImage"), "", ""},
+			{"tarball", f("cloudtolocalllm"), "", "", f("cloudtolocalllm-3.2.0-x86_64.tar.gz"), "", ""},
+			{f("flatpak"), f("org.x.App"), "", "", "", "", ""},
 		},
 	}
 }
@@ -167,5 +167,46 @@ func TestRenderPostmortem_NoWayBack(t *testing.T) {
 	p.Notices = nil
 	if text := renderedPostmortem(t, p); strings.Contains(text, "no user had it") || !strings.Contains(text, "the release had no packages") {
 		t.Error(text)
+	}
+}
+
+// TestRenderPostmortem_Users: the report says who has the bad version still, and no more than is known of since when.
+func TestRenderPostmortem_Users(t *testing.T) {
+	at := time.Date(2026, 8, 1, 10, 0, 0, 0, time.UTC)
+	const moved = "its users were moved by rollback-1"
+	for name, c := range map[string]struct {
+		change    func(*Postmortem)
+		want, not []string
+	}{
+		"moved":      {func(*Postmortem) {}, []string{": rolled back\n", "0.1.0 → 0.0.9  \n", "| Published | 2026-08-01 10:00:00 UTC |", "| Users had it for | 2h0m0s |", "had no packages"}, []string{"still", "so far"}},
+		"still":      {func(p *Postmortem) { p.Still = true }, []string{"| Users had it for | 2h0m0s so far; not all of them were moved |"}, nil},
+		"goes on":    {func(p *Postmortem) { p.Ended = time.Time{} }, []string{"| Users had it for | 1h0m0s so far |"}, nil},
+		"begun":      {func(p *Postmortem) { p.Doubt = true }, []string{"| Published | at the earliest 2026-08-01 10:00:00 UTC |", "| at most 2h0m0s |"}, nil},
+		"in doubt":   {func(p *Postmortem) { p.Doubt, p.Published = true, time.Time{} }, []string{"| Published | unknown: it was begun", "| Users had it for | unknown |", "Nothing: no journal says that a user had it."}, []string{"never"}},
+		"never":      {func(p *Postmortem) { p.Published = time.Time{} }, []string{"| Published | never |", "Nothing: no user had it."}, nil},
+		"nobody":     {func(p *Postmortem) { p.Unmoved = true }, []string{": taken back\n", "; no user was moved  \n", "| they have it still |", "gets it still."}, []string{moved, "2h"}},
+		"by another": {func(p *Postmortem) { p.Unmoved, p.MovedBy = true, "rollback-1" }, []string{": taken back\n", moved, "| see the report of rollback-1 |"}, []string{"have it still", "gets it still"}},
+		"AUR": {func(p *Postmortem) {
+			p.Notices = []PostmortemNotice{{Format: "aur", Package: "a-bin", Bad: "0.1.0-1", Left: LeftOther}, {Format: "aur", Package: "b-bin", Bad: "0.1.0-2", Left: LeftUnknown}}
+		}, []string{"does not give anybody a-bin 0.1.0-1 any more", "b-bin 0.1.0-2 was left as it is in the AUR"}, []string{"nothing replaces it yet", "is replaced"}},
+		"public": {func(p *Postmortem) {
+			p.Notices = []PostmortemNotice{{Format: "deb", Package: "x", Left: LeftPublic}, {Format: "Tarballs", Package: "y", File: "z", Left: LeftPublic, URL: "https://example.org/"}}
+		}, []string{"x 0.1.0 was left public as it is: nothing replaces it.", "y 0.1.0 was left", "takes 0.0.9.", "<https://example.org/>"}, []string{"is replaced", "apt install"}},
+	} {
+		p := Postmortem{Project: "x", Bad: "0.1.0", Good: "0.0.9", Published: at, Began: at.Add(time.Hour), Ended: at.Add(2 * time.Hour)}
+		if c.change(&p); p.Unmoved {
+			p.Good = ""
+		}
+		text := renderedPostmortem(t, p)
+		for _, w := range c.want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: want %q in\n%s", name, w, text)
+			}
+		}
+		for _, w := range c.not {
+			if strings.Contains(text, w) {
+				t.Errorf("%s: found %q in\n%s", name, w, text)
+			}
+		}
 	}
 }

@@ -69,7 +69,7 @@ func (h *stagehand) holdAgain(on int, said string) {
 }
 
 // hinted finds a rollback in what was said.
-var hinted = regexp.MustCompile(`rollback ` + regexp.QuoteMeta(released) + `((?: --(?:amend|epoch|delete-tag|delete|yes)\b| --(?:to|level) \S+| --reason (?:'[^']*'|"[^"]*"|\S+))*)`)
+var hinted = regexp.MustCompile(`rollback ` + regexp.QuoteMeta(released) + `((?: --(?:amend|epoch|delete-tag|delete|yes)\b| --(?:to|level|without) \S+| --reason (?:'[^']*'|"[^"]*"|\S+))*)`)
 
 // advice are the arguments of the rollback that an error recommends.
 func advice(said string) (args []string) {

@@ -89,7 +89,7 @@ func TestFailure_029_FailClosed(t *testing.T) {
 	if rec := r.last("proof/aur"); rec.Event != "" {
 		t.Errorf("the proof was evaluated: %+v", rec)
 	}
-	w.faults("upload-pack ** #3+: cut")
+	w.faults("upload-pack ** #4+: cut")
 	err := r.run()
 	if !errors.Is(err, pipeline.ErrGate) || !strings.Contains(err.Error(), "proof/aur") {
 		t.Fatalf("%v", err)

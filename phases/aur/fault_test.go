@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	aurtwin "github.com/imrightguy/slipway/phases/internal/twins/aur"
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
+	"github.com/imrightguy/slipway/pipeline/pipelinetest"
 )
 
 // Whatever goes wrong at the AUR: the error says what to do, and in the end there is one commit, never an empty one and
@@ -128,15 +130,39 @@ func TestRival(t *testing.T) {
 	}
 }
 
+// TestRefused: what the AUR refuses has changed nothing, so that the gate is asked again; where nobody could look at what is
+// there by then, it is in doubt.
+func TestRefused(t *testing.T) {
+	for faults, certain := range map[string]bool{"": true, "\nupload-pack ** #4+: cut": false} {
+		w := newWorld(t)
+		w.publish(first)
+		w.faults("receive-pack " + pkg + " #1: declined not you" + faults)
+		r := w.release(first)
+		err := r.run()
+		if err == nil || !strings.Contains(err.Error(), "not you") || errors.Is(err, pipeline.ErrUntouched) != certain {
+			t.Errorf("%q: %v", faults, err)
+		}
+		undone := slices.ContainsFunc(r.journal.(*pipelinetest.Memory).All(), func(rec pipeline.Record) bool {
+			return rec.Step == push.StepID(pkg) && rec.Event == pipeline.Undone
+		})
+		if undone != certain {
+			t.Errorf("%q: undone: %v", faults, undone)
+		}
+		w.faults("")
+		r.ends()
+		w.once(1, first)
+	}
+}
+
 // TestWithdrawn: a release that is taken from the public between the gate and the push is not published in the AUR, where
 // it would be a package without sources. Once it is public again, the run goes on.
 func TestWithdrawn(t *testing.T) {
 	w := newWorld(t)
 	w.publish(first)
-	w.faults("receive-pack " + pkg + " #1: declined not now")
+	w.faults("receive-pack " + pkg + " #1: cut after 100 bytes")
 	r := w.release(first)
 	if err := r.run(); err == nil {
-		t.Fatal("the push was not declined")
+		t.Fatal("the push was not cut")
 	}
 	w.faults("")
 	c := w.client()

@@ -177,16 +177,27 @@ func (s latest) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Rec
 		return nil, err
 	}
 	now, err := w.Latest(ctx)
-	if errors.Is(err, hub.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	none := errors.Is(err, hub.ErrNotFound)
+	if err != nil && !none {
 		return nil, fmt.Errorf("cannot find out which release is the latest: %w", err)
 	}
-	if !s.o.fine(now) {
-		return nil, nil
+	if none || !s.o.fine(now) {
+		_, err := s.older(ctx, w)
+		return nil, err
 	}
 	return pipeline.Receipt{"latest": now.Tag}, nil
+}
+
+// older finds the release that becomes the latest; one that is not public any more is a conflict.
+func (s latest) older(ctx context.Context, w world) (hub.Release, error) {
+	rel, err := w.ByTag(ctx, s.o.OlderTag)
+	if errors.Is(err, hub.ErrNotFound) {
+		return rel, fmt.Errorf("%w: release %s is not public any more: name another version with --to", pipeline.ErrConflict, s.o.OlderTag)
+	}
+	if err != nil {
+		return rel, fmt.Errorf("cannot find release %s: %w", s.o.OlderTag, err)
+	}
+	return rel, nil
 }
 
 // fine tells that nobody who asks for the latest release gets what is rolled back, or something older than wanted. A tag of
@@ -206,9 +217,9 @@ func (s latest) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 	if err != nil {
 		return nil, err
 	}
-	rel, err := w.ByTag(ctx, s.o.OlderTag)
+	rel, err := s.older(ctx, w)
 	if err != nil {
-		return nil, fmt.Errorf("cannot find release %s: %w", s.o.OlderTag, err)
+		return nil, fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
 	}
 	if _, err := w.SetLatest(ctx, rel.ID); err != nil {
 		return nil, err

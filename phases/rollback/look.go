@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/imrightguy/slipway/phases/internal/gitremote"
 	"github.com/imrightguy/slipway/phases/internal/hold"
 	"github.com/imrightguy/slipway/phases/internal/hub"
 	"github.com/imrightguy/slipway/pipeline"
@@ -169,13 +170,25 @@ func (s standing) github(ctx context.Context, ws *pipeline.Workspace, f *finding
 	return nil
 }
 
+// leaveBranch is what can be done where nothing can be committed to the branch.
+const leaveBranch = "leave levels " + Git + " and " + Hold + " out"
+
 func (s standing) git(ctx context.Context, ws *pipeline.Workspace, f *findings) error {
 	o := s.o
-	a, err := o.Branch.Access(ctx, ws)
-	if err != nil {
-		return err
+	if o.Git || o.Hold {
+		if err := o.Branch.CanSign(ctx, ws); err != nil && ctx.Err() == nil {
+			f.fault("%v; %s", err, leaveBranch)
+		}
 	}
-	if err := a.CanPush(ctx); err != nil {
+	a, err := o.Branch.Access(ctx, ws)
+	if err == nil {
+		err = a.CanPush(ctx)
+	}
+	if errors.Is(err, gitremote.ErrAuth) {
+		f.fault("%v; %s", err, leaveBranch)
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	if a.Identity != "" {
@@ -198,7 +211,7 @@ func (s standing) git(ctx context.Context, ws *pipeline.Workspace, f *findings) 
 		}
 	}
 	if _, there := refs[o.Branch.Ref()]; !there {
-		f.fault("there is no branch %s: leave levels %s and %s out", o.Branch.Name, Git, Hold)
+		f.fault("there is no branch %s: %s", o.Branch.Name, leaveBranch)
 		return nil
 	}
 	if !o.Git {
@@ -241,7 +254,7 @@ func (s older) look(ctx context.Context, ws *pipeline.Workspace, f *findings, di
 	}
 	rel, err := w.ByTag(ctx, s.o.OlderTag)
 	if errors.Is(err, hub.ErrNotFound) {
-		f.fault("there is no public release %s: name another version with --to", s.o.OlderTag)
+		f.fault("there is no public release %s: name another version with --to, or say --to %s where no older release is public", s.o.OlderTag, NoOlder)
 		return nil
 	}
 	if err != nil {

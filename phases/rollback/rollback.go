@@ -56,6 +56,9 @@ const (
 // Levels lists them.
 var Levels = []string{AUR, GitHub, Git, Hold}
 
+// NoOlder is what --to says where there is no older version.
+const NoOlder = "none"
+
 // The steps, and what those that look report.
 const (
 	StandingID = "rollback/standing"

@@ -16,6 +16,7 @@ package correction
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -97,8 +98,11 @@ func (s step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt
 		return nil, err
 	}
 	now, err := s.next(all)
+	if _, covered := errors.AsType[coveredError](err); err != nil && !covered {
+		err = fmt.Errorf("%w; %s", err, s.Instead)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; %s", err, s.Instead)
+		return nil, err
 	}
 	if err := s.unchanged(ws, all); err != nil {
 		return nil, fmt.Errorf("%w; %s", err, s.Instead)
@@ -106,6 +110,11 @@ func (s step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt
 	ws.Logf("%s has %s, which %s follows", s.Package.Name, was.Version, now)
 	return pipeline.Receipt{KeyPkgVer: now.PkgVer, KeyPkgRel: now.PkgRel, KeyEpoch: now.Epoch, "published": was.String()}, nil
 }
+
+// coveredError says which release users have to be brought back from, where that was corrected to this one.
+type coveredError string
+
+func (e coveredError) Error() string { return string(e) }
 
 // word is what stands between a bad version and the older one that it holds in truth.
 const word = "+really"
@@ -142,6 +151,10 @@ func (s step) next(all []remote.Published) (now remote.Version, err error) {
 				return now, fmt.Errorf("%s has pkgrel %s, which no package can follow", s.Package.Name, from.PkgRel)
 			}
 		}
+	case !theirs(from) && from.Ours && s.isBad(inTruth(from.PkgVer)):
+		first, _, _ := strings.Cut(from.PkgVer, "+")
+		return now, coveredError(fmt.Sprintf("%[1]s %[2]s gives users %[3]s: slipway rollback %[4]s --to OLDER brings them back; then this one with --level github,hold",
+			s.Package.Name, from.Version, s.Bad, first))
 	case !theirs(from):
 		return now, fmt.Errorf("the AUR has %s %s, and not %s: there is nothing of that release to correct, or somebody else has published since", s.Package.Name, tip.Version, s.Bad)
 	case s.Epoch:
@@ -152,6 +165,15 @@ func (s step) next(all []remote.Published) (now remote.Version, err error) {
 		now.PkgVer, err = pkgbuild.Really(from.PkgVer, s.Good)
 	}
 	return now, err
+}
+
+// inTruth is the older version that a pkgver with a word holds; "" where it holds none.
+func inTruth(pkgver string) string {
+	i := strings.LastIndex(pkgver, word)
+	if i < 0 {
+		return ""
+	}
+	return pkgver[i+len(word):]
 }
 
 // whole is a pkgrel that is one.

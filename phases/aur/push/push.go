@@ -206,19 +206,24 @@ func (s *step) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 	}
 	faster := errors.Is(err, gitremote.ErrNotFastForward) || errors.Is(err, gitremote.ErrExists)
 	var refused *gitremote.RefusedError
+	nothing := false // is there of anybody, for certain
 	if faster || errors.As(err, &refused) {
 		// Somebody was faster, or was let have the name. What they did is looked at, and shown.
 		if sc, lookErr := s.look(ctx, ws); lookErr == nil {
 			if receipt, findErr := sc.find(); findErr != nil || receipt != nil {
 				return elses(receipt), findErr
 			}
+			nothing = true
 		}
 	}
 	if faster {
 		return nil, fmt.Errorf("%w: %w", pipeline.ErrConflict, err)
 	}
+	if err = advise(err); err != nil && nothing {
+		err = fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
+	}
 	if err != nil {
-		return nil, advise(err)
+		return nil, err
 	}
 	for _, line := range said {
 		if strings.Contains(line, ".SRCINFO unchanged") {

@@ -55,8 +55,13 @@ func (k known) judge() gate.Evidence {
 		ev.Summary = fmt.Sprintf(format, args...)
 		return ev
 	}
+	// A rollback can take no other name; without the package, the others are still corrected.
+	another, without := ", or take another name", ""
+	if k.goesBack {
+		another, without = "", "; or roll back without it: --without "+k.name
+	}
 	fail := func(found, format string, args ...any) gate.Evidence {
-		ev.Verdict, ev.Found, ev.Summary = gate.Fail, found, fmt.Sprintf(format, args...)
+		ev.Verdict, ev.Found, ev.Summary = gate.Fail, found, fmt.Sprintf(format, args...)+without
 		return ev
 	}
 	pass := func(found, format string, args ...any) gate.Evidence {
@@ -99,14 +104,14 @@ func (k known) judge() gate.Evidence {
 	case of == nil:
 		return pass("free", "%s is free: the first push makes it", k.name)
 	case of.Maintainer == "":
-		return fail("orphaned", "%s is orphaned, and a push adopts nothing: ask for it on %s's page of the AUR, or take another name", k.name, k.name)
+		return fail("orphaned", "%s is orphaned, and a push adopts nothing: ask for it on %s's page of the AUR%s", k.name, k.name, another)
 	case of.Has(me):
 		return pass("this account's", "%s may push %s", who, k.name)
 	case me == "" && len(of.CoMaintainers) > 0:
 		return unknown("%s belongs to %s and others, and the AUR did not say the account's name: set maintainer: in release.yaml", k.name, of.Maintainer)
 	}
-	return fail("maintained by "+of.Maintainer, "%s belongs to %s, and %s may not push it: ask to become a co-maintainer, use that account's key, or take another name",
-		k.name, of.Maintainer, who)
+	return fail("maintained by "+of.Maintainer, "%s belongs to %s, and %s may not push it: ask to become a co-maintainer or use that account's key%s",
+		k.name, of.Maintainer, who, another)
 }
 
 // sorted lists packages by name, so that what is said of them is always the same.

@@ -26,8 +26,12 @@ type Options struct {
 // Set returns the step that commits the hold to the branch. A version that is held already stays so: adopted.
 func Set(o Options, needs ...string) pipeline.Step { return set{change{o, o.spec("hold", needs)}} }
 
-// Lift returns the step that removes the hold from the branch.
-func Lift(o Options, needs ...string) pipeline.Step { return lift{change{o, o.spec("lift", needs)}} }
+// Lift returns the step that removes the hold from the branch: the one that the step [StandingID] has seen, and no other.
+func Lift(o Options, needs ...string) pipeline.Step {
+	sp := o.spec("lift", append(needs, StandingID))
+	sp.Inputs = []string{"receipt:" + StandingID + "." + KeyFile}
+	return lift{change{o, sp}}
+}
 
 func (o Options) spec(what string, needs []string) pipeline.Spec {
 	p := o.Branch.Params()
@@ -138,14 +142,10 @@ type lift struct{ change }
 
 var _ pipeline.Prober = lift{}
 
-// Probe finds the version let go: ours by the commit's trailer.
+// Probe finds the version let go: ours by the commit's trailer, also where somebody has held it anew since.
 func (s lift) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 	t, err := s.o.Branch.Look(ctx, ws)
 	if err != nil {
-		return nil, err
-	}
-	f, err := at(t, s.o.Version)
-	if err != nil || f.There {
 		return nil, err
 	}
 	r := pipeline.Receipt{"branch": s.o.Branch.Name, "tip": t.Commit.Hash.String()}
@@ -155,13 +155,22 @@ func (s lift) Probe(ctx context.Context, ws *pipeline.Workspace) (pipeline.Recei
 	}
 	if made != "" {
 		r[pipeline.Marker], r["commit"] = ws.Run, made
+		return r, nil
+	}
+	f, err := at(t, s.o.Version)
+	if err != nil || f.There {
+		return nil, err
 	}
 	return r, nil
 }
 
-// Run removes the file.
+// Run removes the file. Where it is another one than was seen, that is a conflict.
 func (s lift) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 	path, err := Path(s.o.Version)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := ws.Receipt(StandingID, KeyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -169,6 +178,9 @@ func (s lift) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt
 		f, err := at(t, s.o.Version)
 		if err != nil || !f.There {
 			return nil, err
+		}
+		if f.file() != seen {
+			return nil, fmt.Errorf("%w: somebody has held %s anew since the gate was asked about it: %s", pipeline.ErrConflict, s.o.Version, f.Text())
 		}
 		return map[string]mainline.File{path: {}}, nil
 	})

@@ -106,6 +106,16 @@ type Found struct {
 	There bool  // there is a file, so it is held
 	Hold  Hold  // what it says
 	Bad   error // why it cannot be read
+
+	id plumbing.Hash // of the file
+}
+
+// file names what was found, so that another file is known from it; "" where there is none.
+func (f Found) file() string {
+	if !f.There {
+		return ""
+	}
+	return f.id.String()
 }
 
 // Text says who holds it and why, in one line.
@@ -179,7 +189,9 @@ func at(t *mainline.Tip, planned string) (Found, error) {
 		return Found{}, err
 	}
 	content, err := t.Store.Read(t.Commit.TreeHash, path, MaxSize)
-	return found(path, content, err)
+	f, err := found(path, content, err)
+	f.id = there.ID
+	return f, err
 }
 
 // found is what the file at a path says, which is there; err is that of reading it.

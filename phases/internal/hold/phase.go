@@ -2,6 +2,7 @@ package hold
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/imrightguy/slipway/pipeline"
 	"github.com/imrightguy/slipway/pipeline/gate"
@@ -17,6 +18,9 @@ const (
 	ChangeID   = "hold/change"
 	Standing   = "standing"
 )
+
+// KeyFile is the key of the first step's receipt that names the file which holds the version; empty: nobody does.
+const KeyFile = "file"
 
 // Phase holds a version, or lifts the hold, behind gate/hold: an approval of the role, where there is one. The Options'
 // ID is filled in.
@@ -39,11 +43,13 @@ func (p phase) Plan(context.Context, *pipeline.Env) ([]pipeline.Step, error) {
 	if err := CheckReason(p.o.Reason); err != nil {
 		return nil, err
 	}
-	title, step := "Hold", Set
+	title, asks, step := "Hold", "hold %s: %s", Set
 	if p.lifts {
-		title, step = "Lift of a hold", Lift
+		title, asks, step = "Lift of a hold", "let %s go: %s", Lift
 	}
-	g := gate.Gate{ID: GateID, Title: title, Approve: p.role, Criteria: []gate.Criterion{{Title: "What is there is known", Check: Standing}}}
+	// Who signs sees the criteria, and nothing else of the plan.
+	criterion := gate.Criterion{Title: fmt.Sprintf(asks, p.o.Version, p.o.Reason), Check: Standing}
+	g := gate.Gate{ID: GateID, Title: title, Approve: p.role, Criteria: []gate.Criterion{criterion}}
 	params := map[string]string{"branch": p.o.Branch.Name, "remote": p.o.Branch.Remote.URL, "version": p.o.Version, "reason": p.o.Reason}
 	return []pipeline.Step{
 		standing{p, pipeline.Spec{ID: StandingID, Checks: []string{Standing}, Params: params}},
@@ -59,20 +65,26 @@ type standing struct {
 
 func (s standing) Spec() pipeline.Spec { return s.spec }
 
-// Run says whether the version is held.
+// Run says whether the version is held, and by which file: without a receipt nobody could look.
 func (s standing) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
 	e := gate.Evidence{Check: Standing, Expected: "branch " + s.o.Branch.Name + " can be read"}
 	f, err := Look(ctx, ws, s.o.Branch, s.o.Version)
-	switch {
-	case ctx.Err() != nil:
+	if ctx.Err() != nil {
 		return nil, ctx.Err()
-	case err != nil:
+	}
+	if err != nil {
 		e.Summary = err.Error()
+		ws.Report(e)
+		return nil, nil
+	}
+	switch unsigned := s.o.Branch.CanSign(ctx, ws); {
+	case unsigned != nil:
+		e.Verdict, e.Found, e.Summary = gate.Fail, "it cannot be committed to", unsigned.Error()
 	case f.There:
 		e.Verdict, e.Found, e.Summary = gate.Pass, f.Text(), f.Text()
 	default:
 		e.Verdict, e.Found, e.Summary = gate.Pass, "not held", s.o.Version+" is not held"
 	}
 	ws.Report(e)
-	return nil, nil
+	return pipeline.Receipt{KeyFile: f.file()}, nil
 }

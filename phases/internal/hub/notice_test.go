@@ -5,25 +5,33 @@ import (
 	"testing"
 )
 
-// TestBare: a second notice takes the place of the first one, and nothing else of the notes is lost.
+// TestBare: a second notice takes the place of the first one, wherever that is by then, and nothing else of the notes is lost.
 func TestBare(t *testing.T) {
 	const run, back, again = "<!-- slipway 1 -->", "<!-- slipway 2 -->", "<!-- slipway 3 -->"
+	const use1, use0 = "> [!CAUTION]\n> withdrawn: use 1", "> [!CAUTION]\n> withdrawn: use 0"
 	notes := "> a quotation\n\nWhat is new.\n\n" + run + "\n"
-	first := retracted(bare(notes), "> [!CAUTION]\n> withdrawn: use 1", back)
-	if !strings.HasSuffix(first, notes) || !strings.HasPrefix(first, "> [!CAUTION]\n> withdrawn: use 1\n\n"+back+"\n\n") {
+	first := retracted(bare(notes, use1), use1, back)
+	if !strings.HasSuffix(first, notes) || !strings.HasPrefix(first, use1+"\n\n"+back+"\n\n") {
 		t.Fatalf("%q", first)
 	}
-	for name, body := range map[string]string{"as it was sent": first, "as it comes back": strings.ReplaceAll(first, "\n", "\r\n")} {
-		second := strings.ReplaceAll(retracted(bare(body), "> [!CAUTION]\n> withdrawn: use 0", again), "\r\n", "\n")
-		if want := "> [!CAUTION]\n> withdrawn: use 0\n\n" + again + "\n\n" + notes; second != want {
+	const people = "What people say, such as\n> [!CAUTION]\n> look out\n\n> first of all\n"
+	for name, c := range map[string]struct{ body, above string }{
+		"as it was sent":      {first, ""},
+		"as it comes back":    {strings.ReplaceAll(first, "\n", "\r\n"), ""},
+		"people wrote above":  {people + first, people},
+		"two of them already": {retracted(first, use0, again), ""},
+	} {
+		second := strings.ReplaceAll(retracted(bare(c.body, use0), use0, again), "\r\n", "\n")
+		if want := use0 + "\n\n" + again + "\n\n" + c.above + notes; second != want {
 			t.Errorf("%s: %q, want %q", name, second, want)
 		}
 	}
 	for _, body := range []string{
-		"", "\n", notes, "notes\n" + run, "> only a quotation\n", "> a quotation\n\n" + run + "\n", "> a quotation\n\n" + run + "\n\nno marker behind it\n",
-		"> a quotation\n\nnotes\n\n" + run, "> a quotation\n" + back + "\n\n" + run,
+		"", "\n", notes, "notes\n" + run, "> [!CAUTION]\n", "> [!CAUTION]\n> no\n\n" + run + "\n", "> [!CAUTION]\n> no\n\n" + run + "\n\nno marker behind it\n",
+		"> [!CAUTION]\n> no\n\nnotes\n\n" + run, "> [!CAUTION]\n> no\n" + back + "\n\n" + run, "> a quotation\n\n" + back + "\n\n" + run,
+		"> [!CAUTION]\n> no\n\n" + run + "\n" + back + "\n", "> [!CAUTION]\n> no\n\n" + back,
 	} {
-		if got := bare(body); got != body {
+		if got := bare(body, use0); got != body {
 			t.Errorf("%q became %q", body, got)
 		}
 	}

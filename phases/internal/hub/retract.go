@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -42,7 +43,7 @@ func (c *Client) Demote(ctx context.Context, id int64, notice, marker string) (R
 		said := strings.Contains(strings.ReplaceAll(r.Body, "\r\n", "\n"), notice) // the marker alone says that it was a draft
 		return r.Draft || hasLine(r.Body, marker) && said, err
 	}, func() error {
-		body, yes := retracted(bare(now.Body), notice, marker), true
+		body, yes := retracted(bare(now.Body, notice), notice, marker), true
 		q := releaseRequest{Body: &body, Prerelease: &yes, MakeLatest: "false"}
 		_, err := c.oneRelease(ctx, http.MethodPatch, "releases/"+strconv.FormatInt(id, 10), q)
 		var e *Error
@@ -81,24 +82,23 @@ func retracted(body, notice, marker string) string {
 	return b.String()
 }
 
-// bare is a body without what an earlier [Client.Demote] has put above it: quoted lines, and a marker. The notes keep the
-// marker of the run that made the release.
-func bare(body string) string {
-	rest, quoted := body, false
-	next := func() (line string) {
-		line, rest, _ = strings.Cut(rest, "\n")
-		return strings.TrimSpace(line)
+// bare is a body without what an earlier [Client.Demote] has put above the notes: quoted lines that begin like the notice
+// does, and a marker, wherever they are by now. The notes keep the marker of the run that made the release.
+func bare(body, notice string) string {
+	first, _, _ := strings.Cut(notice, "\n")
+	lines := slices.Collect(strings.Lines(body))
+	is := func(i int, test func(line string) bool) bool {
+		return i < len(lines) && test(strings.TrimSpace(lines[i]))
 	}
-	line := next()
-	for ; strings.HasPrefix(line, "> "); line = next() {
-		quoted = true
-	}
-	if !quoted || line != "" || !isMarker(next()) || next() != "" {
-		return body
-	}
-	for line := range strings.Lines(rest) {
-		if isMarker(strings.TrimSpace(line)) {
-			return rest
+	empty := func(line string) bool { return line == "" }
+	marked := func(line string) bool { return isMarker(strings.TrimSpace(line)) }
+	for i := range lines {
+		k := i + 1
+		for is(k, func(line string) bool { return strings.HasPrefix(line, "> ") }) {
+			k++
+		}
+		if is(i, func(line string) bool { return line == first }) && is(k, empty) && is(k+1, isMarker) && is(k+2, empty) && slices.ContainsFunc(lines[k+3:], marked) {
+			return bare(strings.Join(slices.Concat(lines[:i], lines[k+3:]), ""), notice)
 		}
 	}
 	return body

@@ -158,20 +158,16 @@ var ErrCalm = errors.New("it has moved again and again in the meantime; run agai
 const tries = 5
 
 // Commit puts a commit on the branch. Change says for a tip which files become what; with none, nothing is committed and
-// the hash is "". The message gets the run's trailer.
+// the hash is "". The message gets the run's trailer. The error wraps [pipeline.ErrUntouched] where nothing was taken of
+// it, for certain.
 func (b Branch) Commit(ctx context.Context, ws *pipeline.Workspace, message string, change func(*Tip) (map[string]File, error)) (hash string, err error) {
 	for range tries {
-		t, err := b.Look(ctx, ws)
+		t, made, err := b.prepare(ctx, ws, message, change)
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%w (%w)", err, pipeline.ErrUntouched)
 		}
-		files, err := change(t)
-		if err != nil || len(files) == 0 {
-			return "", err
-		}
-		made, err := b.make(ctx, ws, t, message, files)
-		if err != nil {
-			return "", fmt.Errorf("cannot commit to %s: %w", b.Name, err)
+		if made.IsZero() {
+			return "", nil
 		}
 		lines, err := t.access.Push(ctx, t.Store, made, b.Ref(), t.Commit.Hash)
 		for _, line := range lines {
@@ -185,7 +181,22 @@ func (b Branch) Commit(ctx context.Context, ws *pipeline.Workspace, message stri
 		}
 		ws.Logf("%s has moved on, looking again", b.Name)
 	}
-	return "", fmt.Errorf("cannot commit to %s: %w", b.Name, ErrCalm)
+	return "", fmt.Errorf("cannot commit to %s: %w (%w)", b.Name, ErrCalm, pipeline.ErrUntouched)
+}
+
+// prepare makes the commit, here; zero where nothing is to be changed.
+func (b Branch) prepare(ctx context.Context, ws *pipeline.Workspace, message string, change func(*Tip) (map[string]File, error)) (t *Tip, made plumbing.Hash, err error) {
+	if t, err = b.Look(ctx, ws); err != nil {
+		return nil, made, err
+	}
+	files, err := change(t)
+	if err != nil || len(files) == 0 {
+		return t, made, err
+	}
+	if made, err = b.make(ctx, ws, t, message, files); err != nil {
+		err = fmt.Errorf("cannot commit to %s: %w", b.Name, err)
+	}
+	return t, made, err
 }
 
 // advise adds what a person can do about a branch that takes no pushes.
@@ -235,17 +246,28 @@ func (b Branch) make(ctx context.Context, ws *pipeline.Workspace, t *Tip, messag
 	return t.Store.add(c.Encode)
 }
 
-// signature signs a commit where release.yaml wants it.
-func (b Branch) signature(ctx context.Context, ws *pipeline.Workspace, c *object.Commit) (string, error) {
+// CanSign says why commits cannot be signed on this machine, where release.yaml wants that.
+func (b Branch) CanSign(ctx context.Context, ws *pipeline.Workspace) error {
+	_, err := b.signer(ctx, ws)
+	return err
+}
+
+// signer is nil where commits are not signed.
+func (b Branch) signer(ctx context.Context, ws *pipeline.Workspace) (gitremote.Signer, error) {
 	if b.Sign == nil {
-		return "", nil
+		return nil, nil
 	}
 	e, err := endpoint.Of(ws)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	s, err := e.Signer(ctx, *b.Sign)
-	if err != nil {
+	return e.Signer(ctx, *b.Sign)
+}
+
+// signature signs a commit where release.yaml wants it.
+func (b Branch) signature(ctx context.Context, ws *pipeline.Workspace, c *object.Commit) (string, error) {
+	s, err := b.signer(ctx, ws)
+	if err != nil || s == nil {
 		return "", err
 	}
 	plain := &plumbing.MemoryObject{}

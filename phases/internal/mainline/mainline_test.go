@@ -201,6 +201,37 @@ func TestCommit_Refused(t *testing.T) {
 	}
 }
 
+// TestCommit_Untouched: what fails before the push has changed nothing, for certain.
+func TestCommit_Untouched(t *testing.T) {
+	no := errors.New("not so")
+	for name, c := range map[string]struct {
+		change func(*rig)
+		err    error
+		want   string
+	}{
+		"nobody can look":         {func(r *rig) { r.branch.Name = "gone" }, nil, "reference not found"},
+		"nothing can be changed":  {func(*rig) {}, no, "not so"},
+		"nobody can sign":         {func(r *rig) { r.branch.Sign = &endpoint.Signing{Format: "ssh"} }, nil, "cannot sign: no key"},
+		"the author is no person": {func(r *rig) { r.branch.Author = "nobody" }, nil, "cannot commit to main"},
+	} {
+		r := newRig(t, nil)
+		r.ends.Signer = func(context.Context, endpoint.Signing) (gitremote.Signer, error) {
+			return nil, errors.New("cannot sign: no key")
+		}
+		c.change(r)
+		err := r.in(func(ctx context.Context, ws *pipeline.Workspace) error {
+			_, err := r.branch.Commit(ctx, ws, "No", func(*Tip) (map[string]File, error) { return map[string]File{"x": {Content: []byte("x")}}, c.err })
+			return err
+		})
+		if !errors.Is(err, pipeline.ErrUntouched) || !strings.Contains(err.Error(), c.want) || c.err != nil && !errors.Is(err, c.err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if gitIn(t, r.bare, "rev-parse", "main") != r.branch.Base {
+			t.Errorf("%s: the branch has moved", name)
+		}
+	}
+}
+
 // TestCommit_InTheWay: a file where a folder is needed is somebody's work, and stays; what becomes a file again, or a folder,
 // does.
 func TestCommit_InTheWay(t *testing.T) {

@@ -43,16 +43,8 @@ func argument(args []string, i int) string {
 	return ""
 }
 
-// find returns how the named gate stands: "gate/build" or "build". Without a name it is the gate that waits for an
-// approval.
+// find returns how the named gate stands: "gate/build" or "build".
 func (a *app) find(s *pipeline.Survey, name string) (gate.State, error) {
-	if name == "" {
-		gates := waiting(s)
-		if len(gates) == 0 {
-			return gate.State{}, refused(a.command("why")+" tells what blocks", "no gate waits for an approval")
-		}
-		return gates[0], nil
-	}
 	var known []string
 	for _, st := range s.Steps {
 		if st.Gate == nil {
@@ -66,8 +58,15 @@ func (a *app) find(s *pipeline.Survey, name string) (gate.State, error) {
 	return gate.State{}, usage("the plan has "+strings.Join(known, ", "), "there is no gate %q", name)
 }
 
-// approval is the request of an approval.
-func (a *app) approval(s *pipeline.Survey, name string) (gate.Request, error) {
+// approval is the request of an approval. Without a name it is that of the gate that waits for one.
+func (a *app) approval(r *release, s *pipeline.Survey, name string) (gate.Request, error) {
+	if name == "" {
+		gates := waiting(s)
+		if len(gates) == 0 {
+			return gate.Request{}, refused(a.signs(r, "why")+" tells what blocks", "no gate waits for an approval")
+		}
+		name = gates[0].ID
+	}
 	g, err := a.find(s, name)
 	switch {
 	case err != nil:
@@ -77,10 +76,10 @@ func (a *app) approval(s *pipeline.Survey, name string) (gate.Request, error) {
 	case g.Approve == "":
 		return gate.Request{}, refused("", "%s asks nobody to approve it", g.ID)
 	case g.By != "" && len(g.Blocks) == 0:
-		return gate.Request{}, refused(a.command("run")+" goes on", "%s is approved already, by %s", g.ID, g.By)
+		return gate.Request{}, refused(a.goOn(r)+" goes on", "%s is approved already, by %s", g.ID, g.By)
 	case !wantsApproval(g):
 		b := g.Blocks[0]
-		return gate.Request{}, refused(a.command("why", g.ID)+" tells who can unblock it", "%s is not ready to be approved: %s: %s", g.ID, b.What, b.Why)
+		return gate.Request{}, refused(a.signs(r, "why", g.ID)+" tells who can unblock it", "%s is not ready to be approved: %s: %s", g.ID, b.What, b.Why)
 	}
 	return g.Request, nil
 }

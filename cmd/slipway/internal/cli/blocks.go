@@ -89,11 +89,7 @@ func asks(g gate.State, b gate.Block, check string) bool {
 // next lists what to do now: the commands of the blocks, each once, with who it is for.
 func (a *app) next(r *release, s *pipeline.Survey, blocks []ui.Block) (out []string) {
 	if s.Old != nil {
-		flags := []string{"--amend"}
-		if len(r.goOn) > 0 && r.goOn[0] == "rollback" { // it does so by itself where that can be
-			flags = nil
-		}
-		return []string{a.goOn(r, flags...) + "  (goes on with the plan as it is now)"}
+		return []string{a.asItIsNow(r) + "  (goes on with the plan as it is now)"}
 	}
 	for _, b := range blocks {
 		line := b.Command

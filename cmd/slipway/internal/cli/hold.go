@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -98,9 +97,16 @@ func (a *app) doHold(ctx context.Context, version string, lift bool, reason stri
 			return refused(a.command("hold", filepath.Base(main.dir), "--reason", "TEXT")+" holds it", "nobody holds %s, so there is no hold to lift", filepath.Base(main.dir))
 		}
 	}
-	return a.carryOut(ctx, r, f, func(context.Context, int) error {
+	a.again = a.goOn(r) + " carries on from here"
+	return a.carryOut(ctx, r, f, func(ctx context.Context, _ int) error {
 		if over, err := a.isOverIn(r); err != nil || !over {
 			return err
+		}
+		if lift { // one that was killed, and lifted it before, says nothing of what came later
+			if nobody, err := a.nobodyHolds(ctx, r); err == nil && !nobody {
+				a.ui.Warn("%s was let go, and somebody holds it again since", filepath.Base(main.dir))
+				return nil
+			}
 		}
 		return ended()
 	})
@@ -116,9 +122,11 @@ func (a *app) nobodyHolds(ctx context.Context, r *release) (nobody bool, err err
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	o := a.options(r, journal.Read(r.dir))
 	o.Dirs.Work = dir
-	i := slices.IndexFunc(r.plan.Specs, func(sp pipeline.Spec) bool { return sp.Effect.Outward() })
-	receipt, _, err := r.plan.Look(ctx, o, r.plan.Specs[i].ID)
-	return receipt != nil, err
+	receipt, seen, err := r.plan.Look(ctx, o, phases.HoldStanding)
+	if err == nil && receipt == nil {
+		err = errors.New(seen[0].Summary)
+	}
+	return err == nil && receipt[phases.HoldFile] == "", err
 }
 
 // holdAsked is what a hold, or its end, was begun with.

@@ -34,8 +34,13 @@ func (a *app) writePostmortem(ctx context.Context, main, r *release, planned *ph
 	asked, _ := phases.RollbackAsked(back.Plan)
 	p := templates.Postmortem{
 		Project: main.config.Project, Bad: filepath.Base(main.dir), Good: planned.To, Reason: asked.Reason, Lead: main.config.About.Lead,
-		Published: released.Published(), Levels: postmortemLevels(survey, planned, released.Holding()), Notices: notices(released, back, planned),
+		Levels: postmortemLevels(survey, planned, released.Holding()), Notices: notices(released, back, planned), Still: leaves(released, planned),
 	}
+	if !moves(planned) {
+		p.Good, p.Notices, p.Unmoved, p.MovedBy = "", nil, true, movedBy(released)
+	}
+	first := released.Published()
+	p.Published, p.Doubt = first.Time, first.Doubt
 	if p.Began, p.Ended = back.Bounds(); !atEnd(survey) { // what failed once more is not over
 		p.Ended = time.Time{}
 	}
@@ -46,6 +51,7 @@ func (a *app) writePostmortem(ctx context.Context, main, r *release, planned *ph
 		}
 		p.Timeline, p.Approvals = append(p.Timeline, events...), append(p.Approvals, approvals...)
 	}
+	p.Timeline = append(append(p.Timeline, inDoubt(released)...), inDoubt(back)...)
 	for _, why := range planned.LeftOut {
 		p.Timeline = append(p.Timeline, templates.PostmortemEvent{Time: p.Began, What: "left out", Detail: why})
 	}
@@ -116,6 +122,86 @@ func (a *app) told(r *release) (events []templates.PostmortemEvent, approvals []
 		}
 	}
 	return events, approvals, nil
+}
+
+// inDoubt are the outward steps of a journal that were begun, and of which no record says how they ended.
+func inDoubt(j *phases.Released) (events []templates.PostmortemEvent) {
+	first := j.Published()
+	for _, sp := range j.Plan.Specs {
+		if _, failed := j.Failed[sp.ID]; !sp.Effect.Outward() || !j.Begun[sp.ID] || failed { // a failure is told as one
+			continue
+		}
+		e := templates.PostmortemEvent{Time: j.BegunAt(sp.ID), What: sp.ID + " was begun", Detail: "no record says how it ended"}
+		if sp.ID == first.Step && !first.Time.IsZero() {
+			e.Detail = "no record says when it ended; it has arrived"
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+// moves reports whether a level of a rollback reaches users.
+func moves(planned *phases.Rollback) bool {
+	return slices.Contains(planned.Levels, "aur") || slices.Contains(planned.Levels, "github")
+}
+
+// movedBy is the newest rollback of a release that has begun to move users; "" where none has.
+func movedBy(released *phases.Released) (name string) {
+	for _, b := range released.Backs() {
+		if slices.ContainsFunc(b.Levels, func(l phases.BackLevel) bool { return l.Acted && (l.Level == "aur" || l.Level == "github") }) {
+			name = b.Name
+		}
+	}
+	return name
+}
+
+// withdrawal is what the newest rollback that has withdrawn a release says of that; ok is false where none has.
+func withdrawal(released *phases.Released) (rec pipeline.Record, ok bool) {
+	for _, j := range released.Beside {
+		if now, done := j.Done[phases.RollbackWithdraw]; done && (!ok || now.Time.After(rec.Time)) {
+			rec, ok = now, true
+		}
+	}
+	return rec, ok
+}
+
+// leftPublic reports whether a release stays as it is on GitHub, since neither this rollback nor another takes it from there.
+func leftPublic(released *phases.Released, planned *phases.Rollback) bool {
+	_, withdrawn := withdrawal(released)
+	return !withdrawn && !slices.Contains(planned.Levels, "github") && released.Acted(phases.PublishID)
+}
+
+// leftInAUR says how the AUR's users of a package stand for which a rollback has put nothing there.
+func leftInAUR(released *phases.Released, planned *phases.Rollback, name string) string {
+	rec, withdrawn := withdrawal(released)
+	switch words := strings.Fields(rec.Receipt[phases.RollbackNeededBy]); {
+	case slices.Contains(planned.Levels, "aur") && !slices.Contains(planned.Keeps, name): // it has seen it there, and has not come so far
+		return templates.LeftThere
+	case !withdrawn: // nobody has asked
+		return templates.LeftUnknown
+	case slices.ContainsFunc(words, func(w string) bool { return strings.TrimRight(w, ",;") == name }):
+		return templates.LeftThere
+	}
+	return templates.LeftOther
+}
+
+// leaves reports whether some users get the bad version from where they had it, when the rollback is over.
+func leaves(released *phases.Released, planned *phases.Rollback) bool {
+	now := putBack(released)
+	return leftPublic(released, planned) || slices.ContainsFunc(released.Shipped(), func(p phases.Pushed) bool {
+		return now[p.Package] == "" && leftInAUR(released, planned, p.Package) != templates.LeftOther
+	})
+}
+
+// putBack is what rollbacks have put into the AUR, by package.
+func putBack(released *phases.Released) map[string]string {
+	now := map[string]string{}
+	for _, p := range released.Pushed() {
+		if strings.HasPrefix(p.By, phases.RollbackPhase+"-") {
+			now[p.Package] = p.Version
+		}
+	}
+	return now
 }
 
 // signedBy reads a statement, if it counts for somebody.
@@ -232,18 +318,17 @@ func received(rec pipeline.Record) string {
 // seen it.
 func notices(released, back *phases.Released, planned *phases.Rollback) (out []templates.PostmortemNotice) {
 	bad, _, _ := strings.Cut(released.Plan.Env.Version, "+")
-	now := map[string]string{} // of AUR packages, what a rollback has put there
-	for _, p := range released.Pushed() {
-		if strings.HasPrefix(p.By, phases.RollbackPhase+"-") {
-			now[p.Package] = p.Version
-		}
-	}
+	now := putBack(released)
 	var seen map[string]string // the older release's files
 	for _, e := range back.Done["rollback/older"].Evidence {
 		seen = e.Subjects
 	}
 	for _, p := range released.Shipped() {
-		out = append(out, templates.PostmortemNotice{Format: "aur", Package: p.Package, Bad: p.Version, Version: now[p.Package], URL: "https://aur.archlinux.org/packages/" + p.Package})
+		n := templates.PostmortemNotice{Format: "aur", Package: p.Package, Bad: p.Version, Version: now[p.Package], URL: "https://aur.archlinux.org/packages/" + p.Package}
+		if n.Version == "" {
+			n.Left = leftInAUR(released, planned, p.Package)
+		}
+		out = append(out, n)
 	}
 	for _, sp := range released.Plan.Specs {
 		for _, name := range sp.Outputs {
@@ -256,10 +341,14 @@ func notices(released, back *phases.Released, planned *phases.Rollback) (out []t
 			if n.Format == "deb" {
 				n.Bad = sp.Params["version"] // [epoch:]upstream-revision, as apt compares it
 			}
+			people := map[string]string{"deb": "Debian and Ubuntu", "appimage": "AppImages", "tarball": "Tarballs"}[n.Format]
+			if leftPublic(released, planned) {
+				n.Format, n.Left = people, templates.LeftPublic
+			}
 			if planned.To != "" {
 				n.File, n.URL = strings.ReplaceAll(file, bad, planned.To), planned.Page
 				if _, there := seen[n.File]; !there {
-					n.Format, n.Version = map[string]string{"deb": "Debian and Ubuntu", "appimage": "AppImages", "tarball": "Tarballs"}[n.Format], planned.To
+					n.Format, n.Version = people, planned.To
 				}
 			}
 			out = append(out, n)

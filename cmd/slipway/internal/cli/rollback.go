@@ -46,12 +46,14 @@ A rollback that stopped goes on when the command is run again.`,
 		Example: "  slipway rollback\n  slipway rollback 3.2.1 --to 3.2.0 --dry-run\n  slipway rollback 3.2.1 --to 3.2.0 --reason \"the settings do not open\"",
 		Args:    between(0, "a version"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, name := range []string{"to", "level", "epoch", "delete", "delete-tag", "reason"} {
+			for _, name := range []string{"to", "level", "without", "epoch", "delete", "delete-tag", "reason"} {
 				f.asked = f.asked || cmd.Flags().Changed(name)
 			}
 			switch flags := cmd.Flags(); { // an empty variable of a script is not "everything"
 			case flags.Changed("level") && len(f.Levels) == 0:
 				return usage("", "--level is empty: name some of %s, or leave it out for all", strings.Join(phases.RollbackLevels, ", "))
+			case flags.Changed("without") && len(f.Without) == 0:
+				return usage("", "--without is empty: name AUR packages")
 			case flags.Changed("to") && strings.TrimSpace(f.To) == "":
 				return usage("", "--to is empty: name a version, or leave it out for the newest one before")
 			}
@@ -59,8 +61,9 @@ A rollback that stopped goes on when the command is run again.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.To, "to", "", "bring users back to this `version` (default: the newest version tag before it)")
+	flags.StringVar(&f.To, "to", "", "bring users back to this `version` (default: the newest version tag before it; none: there is none)")
 	flags.StringSliceVar(&f.Levels, "level", nil, "only these `levels`: "+strings.Join(phases.RollbackLevels, ", ")+" (default: all that the release has reached)")
+	flags.StringSliceVar(&f.Without, "without", nil, "do not correct these AUR `packages`; the release stays public for them")
 	flags.BoolVar(&f.Epoch, "epoch", false, "raise the epoch of AUR packages, which they keep for ever, instead of a +really version")
 	flags.BoolVar(&f.Delete, "delete", false, "delete the withdrawn release on GitHub")
 	flags.BoolVar(&f.DeleteTag, "delete-tag", false, "delete the tag, which clones and caches keep")
@@ -80,7 +83,11 @@ func (a *app) doRollback(ctx context.Context, version string, f rollbackFlags) e
 	if err != nil {
 		return err
 	}
-	a.again = a.command("rollback", v.Release()) + " carries on from here"
+	words := rollbackWords(v.Release(), f.RollbackOptions)
+	if f.amend {
+		words = append(words, "--amend")
+	}
+	a.again = a.command(words...) + " carries on from here"
 	released, err := releasedOf(main)
 	if err != nil {
 		return err

@@ -24,6 +24,7 @@ func rollbackWords(version string, o phases.RollbackOptions, more ...string) []s
 	}
 	option("--to", o.To)
 	option("--level", strings.Join(o.Levels, ","))
+	option("--without", strings.Join(o.Without, ","))
 	for _, flag := range []struct {
 		name string
 		on   bool
@@ -72,7 +73,7 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 		add("somebody has lifted the hold meanwhile: %s puts it back; then %s", a.command("hold", version, "--reason", "TEXT"), plain)
 	case gated && (stopped.State.Waits() || acted("")):
 		return err
-	case gated && leftOut(stopped.State, &o, planned.Levels):
+	case gated && leftOut(stopped.State, &o, planned.Levels, corrects(r.plan)):
 		add("as it says: %s", a.command(rollbackWords(version, o, "--amend")...))
 	case gated:
 		if o.Delete || o.DeleteTag { // the command as it is would stop here again
@@ -101,7 +102,8 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 	default:
 		step := firstWord(err)
 		o.Levels = slices.DeleteFunc(slices.Clone(planned.Levels), func(l string) bool { return l == phases.AUR })
-		if forAUR := strings.Count(step, "/") == 2; !forAUR || acted("") || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) {
+		told := strings.Contains(err.Error(), "brings them back") // it names the commands
+		if forAUR := strings.Count(step, "/") == 2; !forAUR || told || acted("") || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) {
 			return err
 		}
 		only(&o, planned.Levels, o.Levels)
@@ -110,22 +112,36 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 	return &coded{err, code, hint}
 }
 
-var leaving = regexp.MustCompile(`leave levels? ([a-z]+)(?: and ([a-z]+))? out`)
+var (
+	leaving = regexp.MustCompile(`leave levels? ([a-z]+)(?: and ([a-z]+))? out`)
+	without = regexp.MustCompile(`--without ([a-z0-9@_+][a-z0-9@._+-]*)`)
+)
 
-// leftOut takes what a gate's faults name as the way without them out of the options: levels, or the older version.
-func leftOut(s gate.State, o *phases.RollbackOptions, levels []string) bool {
+// leftOut takes what a gate's faults name as the way without them out of the options: levels, packages, or the older
+// version. A package that can be left out is reason for that alone, not for leaving the level out.
+func leftOut(s gate.State, o *phases.RollbackOptions, levels []string, packages int) bool {
 	out := slices.Clone(levels)
-	other := false
+	other, older, before := false, false, len(o.Without)
 	for _, b := range s.Blocks {
+		if m := without.FindStringSubmatch(b.Why); m != nil {
+			if name := strings.TrimRight(m[1], "."); !slices.Contains(o.Without, name) {
+				o.Without, other = append(slices.Clone(o.Without), name), true
+				o.Delete, o.DeleteTag = false, false // it downloads from the release
+			}
+			continue
+		}
 		for _, m := range leaving.FindAllStringSubmatch(b.Why, -1) {
 			out = slices.DeleteFunc(out, func(l string) bool { return l == m[1] || l == m[2] })
 		}
-		other = other || strings.Contains(b.Why, "with --to")
+		older = older || strings.Contains(b.Why, "with --to")
 	}
-	if len(out) == 0 || len(out) == len(levels) && !other {
+	if packages > 0 && len(o.Without)-before >= packages { // nothing is left of the level
+		o.Without, out = nil, slices.DeleteFunc(out, func(l string) bool { return l == phases.AUR })
+	}
+	if len(out) == 0 || len(out) == len(levels) && !other && !older {
 		return false
 	}
-	if other {
+	if older {
 		o.To = "OLDER"
 	}
 	if len(out) < len(levels) {
@@ -134,11 +150,23 @@ func leftOut(s gate.State, o *phases.RollbackOptions, levels []string) bool {
 	return true
 }
 
+// corrects is how many AUR packages a plan corrects.
+func corrects(p *pipeline.Plan) (n int) {
+	for _, sp := range p.Specs {
+		if sp.Effect.Outward() && phases.RollbackLevelOf(sp.ID) == phases.AUR {
+			n++
+		}
+	}
+	return n
+}
+
 // only leaves some of the planned levels, and what belongs to the others out. Without level aur nothing is deleted: the AUR
 // may need it.
 func only(o *phases.RollbackOptions, planned, levels []string) {
 	has := func(level string) bool { return slices.Contains(levels, level) }
-	o.Levels, o.Epoch = levels, o.Epoch && has("aur")
+	if o.Levels, o.Epoch = levels, o.Epoch && has("aur"); !has("aur") {
+		o.Without = nil
+	}
 	o.Delete = o.Delete && has("github") && (has("aur") || !slices.Contains(planned, "aur"))
 	o.DeleteTag = o.DeleteTag && has("github") && has("git") && (has("aur") || !slices.Contains(planned, "aur"))
 }

@@ -110,7 +110,7 @@ func meansGitHub(r *phases.Rollback) mean {
 	switch {
 	case len(r.Keeps) > 0:
 		m.Does = "it stays public, a prerelease with a notice"
-		m.Why = strings.Join(r.Keeps, ", ") + " in the AUR downloads its files, and level aur is left out: whoever installs that would get an error in the place of a program"
+		m.Why = strings.Join(r.Keeps, ", ") + " in the AUR downloads its files and is not corrected: whoever installs that would get an error in the place of a program"
 	case r.Asked.Delete:
 		m.Does, m.Why = "it becomes a draft again, and that is deleted with its assets", "--delete asks for it; nobody can look into it any more. An immutable one is refused at the gate: its tag would be burned for ever"
 	}

@@ -109,8 +109,8 @@ func TestMeans(t *testing.T) {
 // TestRollbackWords: a command that is shown is the one that is meant, whatever the reason holds.
 func TestRollbackWords(t *testing.T) {
 	a := &app{dir: "."}
-	o := phases.RollbackOptions{To: "3.2.0", Levels: []string{"aur", "hold"}, Epoch: true, Delete: true, DeleteTag: true, Reason: "it's $(id) -x"}
-	want := `slipway rollback 3.2.1 --to 3.2.0 --level aur,hold --epoch --delete --delete-tag --reason 'it'\''s $(id) -x' --amend`
+	o := phases.RollbackOptions{To: "3.2.0", Levels: []string{"aur", "hold"}, Without: []string{"x-bin"}, Epoch: true, Delete: true, DeleteTag: true, Reason: "it's $(id) -x"}
+	want := `slipway rollback 3.2.1 --to 3.2.0 --level aur,hold --without x-bin --epoch --delete --delete-tag --reason 'it'\''s $(id) -x' --amend`
 	if got := a.command(rollbackWords("3.2.1", o, "--amend")...); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
@@ -160,18 +160,29 @@ func TestLeftOut(t *testing.T) {
 		{"or leave level github out", "--to 3.2.0 --level aur,git,hold --epoch", all},
 		{"or leave level hold out", "--to 3.2.0 --level github,git --delete --delete-tag", []string{"github", "git", "hold"}},
 		{"name another version with --to", "--to OLDER --epoch --delete --delete-tag", all},
+		{"b-bin is orphaned; or roll back without it: --without b-bin", "--to 3.2.0 --without b-bin --epoch", all},
+		{"--without b-bin; --without b-bin", "--to 3.2.0 --without b-bin --epoch", all},
 		{"it is gone", "", all},
 		{"leave level hold out", "", []string{"hold"}},
 	} {
 		o := phases.RollbackOptions{To: "3.2.0", Epoch: slices.Contains(c.levels, "aur"), Delete: true, DeleteTag: true}
 		s := gate.State{Blocks: []gate.Block{{Kind: "failed", Why: c.says}}}
 		got := ""
-		if leftOut(s, &o, c.levels) {
+		if leftOut(s, &o, c.levels, 2) {
 			got = strings.TrimPrefix((&app{dir: "."}).command(rollbackWords("V", o)...), "slipway rollback V ")
 		}
 		if got != c.want {
 			t.Errorf("%s: %s, want %s", c.says, got, c.want)
 		}
+	}
+}
+
+// TestLeftOut_All: where no package is left, it is the level that is left out.
+func TestLeftOut_All(t *testing.T) {
+	o := phases.RollbackOptions{To: "3.2.0"}
+	s := gate.State{Blocks: []gate.Block{{Why: "roll back without it: --without a-bin"}, {Why: "roll back without it: --without b-bin."}}}
+	if !leftOut(s, &o, phases.RollbackLevels, 2) || len(o.Without) > 0 || strings.Join(o.Levels, ",") != "github,git,hold" {
+		t.Errorf("%+v", o)
 	}
 }
 

@@ -71,7 +71,7 @@ func (a *app) sign(ctx context.Context, s signing) error {
 		if st, request, err = a.readStatement(&s); err != nil {
 			return err
 		}
-	} else if request, err = a.request(survey, s); err != nil {
+	} else if request, err = a.request(r, survey, s); err != nil {
 		return err
 	}
 	switch {
@@ -122,20 +122,20 @@ func (a *app) begun(r *release) (*pipeline.Survey, error) {
 	case survey.Run == "":
 		return nil, a.notBegun()
 	case survey.Old != nil:
-		return nil, a.differs(survey.Old, r.plan, a.command("run", "--amend")+" goes on with the plan as it is now")
+		return nil, a.differs(survey.Old, r.plan, a.asItIsNow(r)+" goes on with the plan as it is now")
 	}
 	return survey, nil
 }
 
 // request is what is to be signed.
-func (a *app) request(s *pipeline.Survey, want signing) (gate.Request, error) {
+func (a *app) request(r *release, s *pipeline.Survey, want signing) (gate.Request, error) {
 	switch want.kind {
 	case gate.Attestation:
 		return a.attestation(s, want.gate, want.criterion)
 	case gate.Waiver:
 		return a.waiver(s, want)
 	}
-	return a.approval(s, want.gate)
+	return a.approval(r, s, want.gate)
 }
 
 // signElsewhere signs a request file on a machine that need not have the release.

@@ -60,10 +60,13 @@ func (a *app) showWhy(r *release, s *pipeline.Survey, of string) error {
 		return usage(hint, "there is no step %q", of)
 	}
 	v := ui.Why{Of: of, Blocks: a.blocks(r, s, of)}
+	if g := unpassed(s, of); g != "" && len(v.Blocks) == 0 {
+		v.Blocks = []ui.Block{{Block: gate.Block{Kind: "missing", Step: g, Why: "all that it asks for is there, and it has not passed yet"}, Command: a.goOn(r)}}
+	}
 	if s.Old != nil {
 		v.Blocks = append([]ui.Block{{
 			Block:   gate.Block{Kind: "conflict", Step: "plan", Why: "the journal has another plan:\n" + strings.Join(ui.Diff(s.Old, r.plan), "\n")},
-			Command: a.command("run", "--amend"),
+			Command: a.asItIsNow(r),
 		}}, v.Blocks...)
 	}
 	for _, st := range s.Steps {
@@ -73,4 +76,29 @@ func (a *app) showWhy(r *release, s *pipeline.Survey, of string) error {
 	}
 	v.Done = len(v.Blocks) == 0
 	return a.ui.Show(v)
+}
+
+// asItIsNow is the command that goes on with the plan as it is now, where the journal has another one.
+func (a *app) asItIsNow(r *release) string {
+	if len(r.goOn) > 0 && r.goOn[0] == phases.RollbackPhase { // it does so by itself where that can be
+		return a.goOn(r)
+	}
+	return a.goOn(r, "--amend")
+}
+
+// unpassed is the first gate that has not passed: of what a step needs, or of all where none is named; "" where there is
+// none.
+func unpassed(s *pipeline.Survey, of string) string {
+	wanted := map[string]bool{of: true}
+	for _, st := range slices.Backward(s.Steps) {
+		for _, n := range st.Spec.Needs {
+			wanted[n] = wanted[n] || wanted[st.Spec.ID]
+		}
+	}
+	for _, st := range s.Steps {
+		if st.Gate != nil && !st.Gate.Closed && st.Last.Event != pipeline.Done && (of == "" || wanted[st.Spec.ID]) {
+			return st.Spec.ID
+		}
+	}
+	return ""
 }
