@@ -236,6 +236,7 @@ func stopsAUR(c *Config, r *Repository, released *Released, o *rollback.Options)
 		look := correction.Moved{
 			Package: subject.Package{Name: name}, Does: "arrived",
 			Instead: "another run has put it there: take its journal with slipway state load FILE and roll back with level aur, or leave level github out",
+			Unknown: "where that cannot wait, --without " + name + " leaves the release public, with a notice",
 		}
 		before, err := c.moved(r.Root(), o.Version, look)
 		if err != nil {

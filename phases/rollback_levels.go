@@ -41,29 +41,35 @@ func (l *levels) take(o *RollbackOptions, older string) error {
 		return errors.New("--delete-tag belongs to level git: add it to --level, or leave --delete-tag out")
 	case o.Epoch && !l.on[rollback.AUR] && !l.begun:
 		return errors.New("--epoch belongs to level aur, which is not taken: leave it out, or add the level where the release has reached the AUR")
-	case len(o.Without) > 0 && !l.on[rollback.AUR] && !l.begun:
-		return errors.New("--without belongs to level aur, which is not taken: leave it out, or add the level")
 	}
 	return l.without(o)
 }
 
-// without leaves packages out of level aur. What a rollback was begun without may turn out never to have arrived there.
+// without leaves packages out of level aur. The AUR is not asked about one that never got there as far as the journal
+// knows: the release stays public for it, too, whatever becomes of it. What a rollback was begun without may turn out never
+// to have arrived there.
 func (l *levels) without(o *RollbackOptions) error {
-	if !l.on[rollback.AUR] {
-		o.Without = nil
-	}
-	known := unique(l.released.pushed())
+	pushed, rest := unique(l.released.pushed()), l.c.inAUR()
+	corrected := pushed
 	var left []string
 	for _, name := range unique(o.Without) {
+		there := slices.Contains(pushed, name)
 		switch {
-		case slices.Contains(known, name):
-			left = append(left, name)
+		case there && !l.on[rollback.AUR] && !l.begun:
+			return fmt.Errorf("--without belongs to level aur, which is not taken: leave out --without %s, or add the level", name)
+		case there && l.on[rollback.AUR]:
+			corrected = slices.DeleteFunc(slices.Clone(corrected), func(n string) bool { return n == name })
 			l.leftOut = append(l.leftOut, fmt.Sprintf("aur, %s: not asked for: its users stay on what the AUR has", name))
+		case !there && l.on[rollback.GitHub] && slices.Contains(rest, name):
+			l.leftOut = append(l.leftOut, fmt.Sprintf("aur, %s: the AUR is not asked about it, so the release stays public for its users", name))
 		case !l.begun:
-			return fmt.Errorf("--without %s: the release has no such package in the AUR, only %s", name, strings.Join(known, ", "))
+			return fmt.Errorf("--without %s: the release has no such package in the AUR, only %s", name, strings.Join(unique(append(rest, pushed...)), ", "))
+		default:
+			continue
 		}
+		left = append(left, name)
 	}
-	if len(left) > 0 && len(left) == len(known) {
+	if l.on[rollback.AUR] && len(corrected) == 0 {
 		return errors.New("--without leaves no package to correct: leave level aur out, with --level github,git,hold")
 	}
 	o.Without = left
@@ -167,7 +173,13 @@ func (l *levels) asks(o RollbackOptions, older string) string {
 	return strings.Join(slices.DeleteFunc(all, func(text string) bool { return text == "" }), ", ")
 }
 
-// keeps lists the packages that the release has in the AUR and that are not corrected.
+// keeps lists the packages that the release has in the AUR, or may have, and that are not corrected.
 func (l *levels) keeps(o RollbackOptions) []Pushed {
-	return slices.DeleteFunc(l.released.Pushed(), func(p Pushed) bool { return l.on[rollback.AUR] && !slices.Contains(o.Without, p.Package) })
+	there := l.released.Pushed()
+	for _, name := range o.Without {
+		if !slices.ContainsFunc(there, func(p Pushed) bool { return p.Package == name }) {
+			there = append(there, Pushed{Package: name})
+		}
+	}
+	return slices.DeleteFunc(there, func(p Pushed) bool { return l.on[rollback.AUR] && !slices.Contains(o.Without, p.Package) })
 }

@@ -46,6 +46,7 @@ var mutations = []struct{ rule, file, old, new string }{
 
 	{"a journal of another plan is refused", "run.go", `r.st.plan.Digest != p.Digest && !o.Amend {`, `false {`},
 	{"what has acted is not amended away", "run.go", `r.st.acted[was.ID] && (!planned`, `false && (!planned`},
+	{"nor what it has seen", "run.go", `looks || gate.Sum(sp)`, `looks && false || gate.Sum(sp)`},
 	{"nor what it has acted on", "run.go", `return another[from]`, `return another[from] && false`},
 	{"what a gate has not passed for is not amended in", "run.go", `if err := r.p.strays(r.st, i); err != nil {`, `if err := r.p.strays(r.st, i); err != nil && false {`},
 	{"nor is it done", "step.go", `if err = r.p.strays(r.st, i); err == nil {`, `if err == nil {`},

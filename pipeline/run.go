@@ -100,7 +100,8 @@ func (p *Plan) runner(o Options) (*runner, error) {
 func (r *runner) amendable() error {
 	another := make([]bool, len(r.p.Specs))
 	for i, sp := range r.p.Specs {
-		another[i] = gate.Sum(sp) != r.st.last[sp.ID].Spec || slices.ContainsFunc(sp.Inputs, func(in string) bool {
+		looks := sp.Effect == Pure && r.p.open(r.st, sp.ID) // again, and sees what has been done since
+		another[i] = looks || gate.Sum(sp) != r.st.last[sp.ID].Spec || slices.ContainsFunc(sp.Inputs, func(in string) bool {
 			from, _, _ := r.p.flow.Source(in)
 			return another[from]
 		})

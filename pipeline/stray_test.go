@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/imrightguy/slipway/pipeline"
+	"github.com/imrightguy/slipway/pipeline/gate"
 	"github.com/imrightguy/slipway/pipeline/pipelinetest"
 )
 
@@ -104,6 +105,36 @@ func TestStrays(t *testing.T) {
 		if more := events(j.All()[n:]); len(more) > 0 {
 			t.Errorf("what was refused left %v", more)
 		}
+	})
+	// A gate that has become another one is asked again, and what it reads is looked at again: by then that is what the step
+	// behind it has made.
+	t.Run("seen before", func(t *testing.T) {
+		w, j := newWorld(t), new(pipelinetest.Memory)
+		o := options(t, j, w)
+		o.Amend = true
+		tip := look("x/look", "look", nil, nil, passes)
+		tip.run = func(_ context.Context, ws *pipeline.Workspace) (pipeline.Receipt, error) {
+			e := passes(t.Context(), ws)
+			e.Check = "look"
+			ws.Report(e)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return pipeline.Receipt{"tip": w.things["one"].Marker}, nil
+		}
+		plan := func(title string) *pipeline.Plan {
+			g := gate.Gate{ID: "gate/x", Title: title, Criteria: criteria("look")}
+			one := remote{permanent{sp: pipeline.Spec{ID: "x/one", Needs: []string{"x/look", "gate/x"}, Inputs: []string{"receipt:x/look.tip"}, Effect: pipeline.Remote, Target: "one"}}}
+			return mustPlan(t, phase{"x", []pipeline.Step{tip, pipeline.NewGate(g, "x/look"), one}})
+		}
+		mustRun(t, plan("first"), o)
+		n := len(j.All())
+		if err := plan("second").Run(t.Context(), o); !errors.Is(err, pipeline.ErrDiffers) || !strings.Contains(err.Error(), "x/one has acted and is no longer the same") {
+			t.Error(err)
+		}
+		if more := events(j.All()[n:]); len(more) > 0 {
+			t.Errorf("what was refused left %v", more)
+		}
+		mustRun(t, plan("first"), o)
 	})
 	t.Run("other bytes", func(t *testing.T) {
 		w, o, j, text, draw := begun(t)

@@ -137,7 +137,7 @@ func (p *phase) neededBy(ctx context.Context, ws *pipeline.Workspace) (by string
 		return by, err
 	case len(p.o.Keeps) > 0: // who asks for GitHub alone is not to wait for the AUR
 		ws.Logf("cannot ask the AUR what it needs, so nothing is taken from it: %v", err)
-		return p.o.needed() + ", as far as the journal knows", nil
+		return p.o.needed() + ", as far as anybody can tell here", nil
 	}
 	return "", fmt.Errorf("cannot find out whether the AUR needs release %s: %w", p.o.Facts.Tag, err)
 }

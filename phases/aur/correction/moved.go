@@ -25,6 +25,7 @@ type Moved struct {
 	Does    string   // in the step's ID: PHASE/DOES/NAME
 	From    string   // what the addresses of the release's files begin with
 	Instead string   // what else can be done where the package needs them
+	Unknown string   // what can be done where nobody can tell
 	Needs   []string // other steps
 	// Wide counts addresses of files under the release's tag on any host and in any repository: it may have been renamed.
 	Wide bool
@@ -57,6 +58,9 @@ func (s moved) Run(ctx context.Context, ws *pipeline.Workspace) (pipeline.Receip
 		return nil, ctx.Err()
 	case err != nil:
 		e.Summary = fmt.Sprintf("cannot tell what %s in the AUR downloads: %v", s.Name, err)
+		if s.o.Unknown != "" {
+			e.Summary += "; " + s.o.Unknown
+		}
 	case len(needed) > 0:
 		e.Verdict, e.Found = gate.Fail, fmt.Sprintf("%s %s downloads %s", s.Name, was, strings.Join(needed, ", "))
 		e.Summary = e.Found + ": as long as the AUR has that, the release has to stay public; " + s.o.Instead

@@ -50,7 +50,7 @@ func TestPostmortem_Left(t *testing.T) {
 		"GitHub, not begun":      {"github", nil, "unknown", "", "unknown", true, true, ""},
 		"GitHub, nothing needs":  {"github", []*phases.Released{back(1, withdrawn(""))}, "something", "", "something", false, true, "rollback-1"},
 		"GitHub, one needs":      {"github", []*phases.Released{back(1, withdrawn(needed))}, "something", "", "", true, true, "rollback-1"},
-		"GitHub, both may":       {"github", []*phases.Released{back(1, withdrawn("hello, other-bin in the AUR downloads the files of release v3.2.1, as far as the journal knows"))}, "", "", "", true, true, "rollback-1"},
+		"GitHub, both may":       {"github", []*phases.Released{back(1, withdrawn("hello, other-bin in the AUR downloads the files of release v3.2.1, as far as anybody can tell here"))}, "", "", "", true, true, "rollback-1"},
 		"AUR alone":              {"aur", []*phases.Released{back(1, pushed)}, "+really", "public", "+really", true, true, "rollback-1"},
 		"AUR, withdrawn before":  {"aur", []*phases.Released{back(1, withdrawn(needed)), back(2, pushed)}, "+really", "", "+really", false, true, "rollback-2"},
 		"hold alone":             {"hold", nil, "unknown", "public", "unknown", true, false, ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -89,6 +90,13 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 		o.Levels = slices.DeleteFunc(slices.Clone(planned.Levels), func(l string) bool {
 			return l == level || refused && (l == "git" || l == "hold") && !acted(l)
 		})
+		if level == phases.AUR && corrects(r.plan) > 1 { // of several, the others can be corrected
+			o.Levels, o.Without = planned.Asked.Levels, append(slices.Clone(o.Without), path.Base(firstWord(err)))
+			o.Delete, o.DeleteTag = false, false // that downloads from the release
+			add("once that is mended: %s", plain)
+			add("or without that package: %s", a.command(rollbackWords(version, o, "--amend")...))
+			break
+		}
 		if level != "" && acted("") && (acted(level) || len(o.Levels) == 0) {
 			add("%s goes on once that is mended; before that, another one takes its place, whose gate says what can be left out", plain)
 			break
