@@ -109,7 +109,7 @@ func (p *Plan) before(st *state, i int) (k int, digest string) {
 func (p *Plan) strays(st *state, i int) error {
 	k, digest := p.before(st, i)
 	if id := p.Specs[k].ID; p.closed(st, k) && st.last[id].Receipt[p.Specs[i].ID] != digest {
-		return fmt.Errorf("%w: step %s, or what it would publish, is not what %s has passed for", ErrDiffers, p.Specs[i].ID, id)
+		return fmt.Errorf("%w: step %s, or what it would publish, is not what %s has passed for; put that back, or take back with rollback what was done, and run again", ErrDiffers, p.Specs[i].ID, id)
 	}
 	return nil
 }
