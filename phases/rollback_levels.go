@@ -45,9 +45,9 @@ func (l *levels) take(o *RollbackOptions, older string) error {
 	return l.without(o)
 }
 
-// without leaves packages out of level aur. The AUR is not asked about one that never got there as far as the journal
-// knows: the release stays public for it, too, whatever becomes of it. What a rollback was begun without may turn out never
-// to have arrived there.
+// without leaves packages out of level aur. The AUR is not waited for about one that never got there as far as the
+// journal knows: where it cannot be asked, the release stays public for that, too. What a rollback was begun without may turn
+// out never to have arrived there.
 func (l *levels) without(o *RollbackOptions) error {
 	pushed, rest := unique(l.released.pushed()), l.c.inAUR()
 	corrected := pushed
@@ -61,7 +61,7 @@ func (l *levels) without(o *RollbackOptions) error {
 			corrected = slices.DeleteFunc(slices.Clone(corrected), func(n string) bool { return n == name })
 			l.leftOut = append(l.leftOut, fmt.Sprintf("aur, %s: not asked for: its users stay on what the AUR has", name))
 		case !there && l.on[rollback.GitHub] && slices.Contains(rest, name):
-			l.leftOut = append(l.leftOut, fmt.Sprintf("aur, %s: the AUR is not asked about it, so the release stays public for its users", name))
+			l.leftOut = append(l.leftOut, fmt.Sprintf("aur, %s: the AUR is not waited for: unless it says by then that nothing needs the release, that stays public", name))
 		case !l.begun:
 			return fmt.Errorf("--without %s: the release has no such package in the AUR, only %s", name, strings.Join(unique(append(rest, pushed...)), ", "))
 		default:

@@ -87,8 +87,8 @@ func (p *Plan) closed(st *state, i int) bool {
 }
 
 // before returns the last gate before outward step i, and a digest of what that lets through: the step as it is planned,
-// whatever it needs, and the artifacts it reads that the gate has seen.
-func (p *Plan) before(st *state, i int) (k int, digest string) {
+// whatever it needs, and the artifacts it reads that the gate has seen. Another tells of steps that are not as they were.
+func (p *Plan) before(st *state, i int, another map[int]bool) (k int, digest string) {
 	for _, k = range slices.Backward(p.upstream(i)) {
 		if strings.HasPrefix(p.Specs[k].ID, "gate/") {
 			break
@@ -99,15 +99,15 @@ func (p *Plan) before(st *state, i int) (k int, digest string) {
 	parts := []any{sp}
 	for _, in := range sp.Inputs {
 		if name, is := strings.CutPrefix(in, "artifact:"); is && slices.Contains(seen, p.flow.Maker[name]) {
-			parts = append(parts, st.artifacts[name].SHA256)
+			parts = append(parts, st.artifacts[name].SHA256, another[p.flow.Maker[name]])
 		}
 	}
 	return k, gate.Sum(parts...)
 }
 
 // strays refuses outward step i where it is not what the gate before it has passed for, and that is not asked again.
-func (p *Plan) strays(st *state, i int) error {
-	k, digest := p.before(st, i)
+func (p *Plan) strays(st *state, i int, another map[int]bool) error {
+	k, digest := p.before(st, i, another)
 	if id := p.Specs[k].ID; p.closed(st, k) && st.last[id].Receipt[p.Specs[i].ID] != digest {
 		return fmt.Errorf("%w: step %s, or what it would publish, is not what %s has passed for; put that back, or take back with rollback what was done, and run again", ErrDiffers, p.Specs[i].ID, id)
 	}

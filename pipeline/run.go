@@ -98,7 +98,7 @@ func (p *Plan) runner(o Options) (*runner, error) {
 // amendable says why the plan cannot take the place of the journal's: an outward step that has acted would be another one
 // or have acted on something else, or one that has not would get past a gate that has passed without it.
 func (r *runner) amendable() error {
-	another := make([]bool, len(r.p.Specs))
+	another := map[int]bool{}
 	for i, sp := range r.p.Specs {
 		looks := sp.Effect == Pure && r.p.open(r.st, sp.ID) // again, and sees what has been done since
 		another[i] = looks || gate.Sum(sp) != r.st.last[sp.ID].Spec || slices.ContainsFunc(sp.Inputs, func(in string) bool {
@@ -114,7 +114,7 @@ func (r *runner) amendable() error {
 	}
 	for i, sp := range r.p.Specs {
 		if sp.Effect.Outward() && !r.st.acted[sp.ID] {
-			if err := r.p.strays(r.st, i); err != nil {
+			if err := r.p.strays(r.st, i, another); err != nil {
 				return err
 			}
 		}

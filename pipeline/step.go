@@ -160,7 +160,7 @@ func (r *runner) alone(ctx context.Context, i int) error {
 	if err == nil && rec.Receipt != nil {
 		rec.Adopted = rec.Receipt[Marker] != r.st.run
 	} else if err == nil {
-		if err = r.p.strays(r.st, i); err == nil {
+		if err = r.p.strays(r.st, i, nil); err == nil {
 			err = r.append(r.record(i, Started))
 		}
 		if err != nil {
@@ -210,7 +210,7 @@ func (r *runner) gate(i int) error {
 	rec.Receipt = Receipt{} // what it lets through
 	for k, sp := range r.p.Specs {
 		if sp.Effect.Outward() && err == nil {
-			if by, digest := r.p.before(r.st, k); by == i {
+			if by, digest := r.p.before(r.st, k, nil); by == i {
 				rec.Receipt[sp.ID] = digest
 			}
 		}

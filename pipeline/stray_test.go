@@ -86,6 +86,18 @@ func TestStrays(t *testing.T) {
 			}
 		})
 	}
+	t.Run("bytes that will be others", func(t *testing.T) {
+		_, o, j, _, draw := begun(t)
+		o.Amend = true
+		n := len(j.All())
+		draw.sp.Params = map[string]string{"text": "2"}
+		if err := behind(t, draw, "two", "three").Run(t.Context(), o); !errors.Is(err, pipeline.ErrDiffers) || !strings.Contains(err.Error(), "x/two, or what it would publish") {
+			t.Error(err)
+		}
+		if more := events(j.All()[n:]); len(more) > 0 {
+			t.Errorf("what was refused left %v", more)
+		}
+	})
 	// What has acted was made of something: that does not change under it either.
 	t.Run("made of something else", func(t *testing.T) {
 		w, o, j, _, draw := begun(t)

@@ -156,7 +156,7 @@ func TestRollback_AURDown(t *testing.T) {
 		t.Errorf("%q is named in\n%s", args, said)
 	}
 	code, said = r.back(advice(said)...)
-	r.must(code, said, "is rolled back to "+older, "hello-bin: the AUR is not asked about it")
+	r.must(code, said, "is rolled back to "+older, "hello-bin: the AUR is not waited for")
 	s.kept("down")
 	s.faults()
 	code, said = r.back("--level", "github,hold")
@@ -257,4 +257,43 @@ func TestRollback_TwoPackages(t *testing.T) {
 			}
 		})
 	}
+	t.Run("republished", func(t *testing.T) {
+		s := p.stage(t)
+		r := s.trial(x)
+		if code, said := r.run(); code != 0 {
+			t.Fatalf("exit code %d:\n%s", code, said)
+		}
+		file := filepath.Join(r.dir, "release.yaml")
+		was := readText(t, file)
+		raise := func(one, two string) {
+			t.Helper()
+			parts := strings.Split(was, "\n    from: hello\n")
+			if len(parts) != 3 {
+				t.Fatal(was)
+			}
+			text := parts[0] + "\n    from: hello\n    pkgrel: " + one + "\n" + parts[1] + "\n    from: hello\n    pkgrel: " + two + "\n" + parts[2]
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			gitIn(t, r.dir, "commit", "-q", "-am", "fix: be packaged better")
+		}
+		raise("2", "2")
+		s.faults("aur/receive-pack *two* #1+: declined error: not today")
+		code, said := r.slipway("run", "--phase", "aur", "--yes")
+		r.refused(code, said, "not today")
+		s.faults()
+		raise("2", "3")
+		if code, said = r.slipway("run", "--phase", "aur", "--yes"); code != 4 || !strings.Contains(said, "run --phase aur --amend") {
+			t.Errorf("exit code %d:\n%s", code, said)
+		}
+		code, said = r.slipway("run", "--phase", "aur", "--amend", "--yes")
+		r.must(code, said, "aur-1 has published some of it as it was: that stays done, and aur-2 takes its place, with a gate of its own")
+		for pkg, want := range map[string]string{aurName: released + "-2", "hello-two-bin": released + "-3"} {
+			if rec, _ := s.World().AUR.Record(pkg); rec.Version != want {
+				t.Errorf("the AUR offers %s %s, want %s", pkg, rec.Version, want)
+			}
+		}
+		code, said = r.slipway("run", "--phase", "aur", "--yes")
+		r.must(code, said)
+	})
 }

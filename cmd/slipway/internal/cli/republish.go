@@ -63,6 +63,10 @@ func (a *app) republish(ctx context.Context, f runFlags) (bool, error) {
 		}
 	}
 	r, packages, err := a.republication(ctx, main, released, n, f.amend)
+	if err == nil && r != nil && f.amend && a.amendable(r) != nil {
+		a.ui.Warn("%s-%d has published some of it as it was: that stays done, and %s-%d takes its place, with a gate of its own", phases.AUR, n, phases.AUR, n+1)
+		r, packages, err = a.republication(ctx, main, released, n+1, true)
+	}
 	if err != nil {
 		return true, err
 	}

@@ -59,6 +59,11 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 	add := func(format string, args ...any) {
 		hint = strings.TrimPrefix(hint+"\n"+fmt.Sprintf(format, args...), "\n")
 	}
+	mended := func() {
+		if !strings.Contains(hint, "once that is mended") {
+			add("once that is mended: %s", plain)
+		}
+	}
 	stopped, gated := errors.AsType[*pipeline.GateError](err)
 	switch {
 	case errors.Is(err, pipeline.ErrDiffers) && a.amendable(r) != nil:
@@ -93,7 +98,7 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 		if level == phases.AUR && corrects(r.plan) > 1 { // of several, the others can be corrected
 			o.Levels, o.Without = planned.Asked.Levels, append(slices.Clone(o.Without), path.Base(firstWord(err)))
 			o.Delete, o.DeleteTag = false, false // that downloads from the release
-			add("once that is mended: %s", plain)
+			mended()
 			add("or without that package: %s", a.command(rollbackWords(version, o, "--amend")...))
 			break
 		}
@@ -105,7 +110,7 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 			return err
 		}
 		only(&o, planned.Levels, o.Levels)
-		add("once that is mended: %s", plain)
+		mended()
 		add("or without that: %s", a.command(rollbackWords(version, o, "--amend")...))
 	default:
 		step := firstWord(err)
@@ -113,6 +118,11 @@ func (a *app) waysOut(err error, version string, r *release, planned *phases.Rol
 		told := strings.Contains(err.Error(), "brings them back") // it names the commands
 		if forAUR := strings.Count(step, "/") == 2; !forAUR || told || acted("") || len(o.Levels) == 0 || len(o.Levels) == len(planned.Levels) {
 			return err
+		}
+		if corrects(r.plan) > 1 { // of several, the others can be corrected
+			some := o
+			some.Levels, some.Without, some.Delete, some.DeleteTag = planned.Asked.Levels, append(slices.Clone(o.Without), path.Base(step)), false, false
+			add("or without that package: %s", a.command(rollbackWords(version, some, "--amend")...))
 		}
 		only(&o, planned.Levels, o.Levels)
 		add("or without level aur: %s", a.command(rollbackWords(version, o, "--amend")...))
@@ -172,8 +182,9 @@ func corrects(p *pipeline.Plan) (n int) {
 // may need it.
 func only(o *phases.RollbackOptions, planned, levels []string) {
 	has := func(level string) bool { return slices.Contains(levels, level) }
-	if o.Levels, o.Epoch = levels, o.Epoch && has("aur"); !has("aur") {
-		o.Without = nil
+	was := slices.Contains(planned, "aur")
+	if o.Levels, o.Epoch = levels, o.Epoch && has("aur"); was && !has("aur") || !was && !has("github") {
+		o.Without = nil // what they belong to
 	}
 	o.Delete = o.Delete && has("github") && (has("aur") || !slices.Contains(planned, "aur"))
 	o.DeleteTag = o.DeleteTag && has("github") && has("git") && (has("aur") || !slices.Contains(planned, "aur"))

@@ -177,6 +177,19 @@ func TestLeftOut(t *testing.T) {
 	}
 }
 
+// TestOnly: what was not waited for stays so, as long as its level is taken.
+func TestOnly(t *testing.T) {
+	for _, c := range []struct{ planned, levels, want string }{
+		{"github,git,hold", "github", "x-bin"}, {"github,git,hold", "git,hold", ""}, {"aur,github,git,hold", "github,git,hold", ""}, {"aur,github,git,hold", "aur,git,hold", "x-bin"},
+	} {
+		o := phases.RollbackOptions{Without: []string{"x-bin"}}
+		only(&o, strings.Split(c.planned, ","), strings.Split(c.levels, ","))
+		if got := strings.Join(o.Without, ","); got != c.want {
+			t.Errorf("%s of %s: %q, want %q", c.levels, c.planned, got, c.want)
+		}
+	}
+}
+
 // TestLeftOut_All: where no package is left, it is the level that is left out.
 func TestLeftOut_All(t *testing.T) {
 	o := phases.RollbackOptions{To: "3.2.0"}
