@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -181,22 +180,8 @@ func TestHold(t *testing.T) {
 func TestHold_Approved(t *testing.T) {
 	needTools(t, "git", "ssh-keygen")
 	x := newTemplate(t, variant{})
-	key := filepath.Join(t.TempDir(), "lead")
-	if out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lead", "-f", key).CombinedOutput(); err != nil {
-		t.Fatalf("ssh-keygen: %v\n%s", err, out)
-	}
-	file, public := filepath.Join(x.dir, "release.yaml"), strings.TrimSpace(readText(t, key+".pub"))
-	text := readText(t, file) + fmt.Sprintf("gates: {rollback: {approve: lead}}\napprovers: {lead: [%q]}\n", public)
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range []string{".slipway", "dist"} {
-		if err := os.RemoveAll(filepath.Join(x.dir, dir)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	gitIn(t, x.dir, "commit", "-q", "-am", "build: holds are approved")
-	x.open(t)
+	key := x.approvedBy(t, "{rollback: {approve: lead}}")
+	public := strings.TrimSpace(readText(t, key+".pub"))
 	s := newStage(t, x)
 	r := s.trial(x)
 	for _, step := range []struct {

@@ -139,12 +139,7 @@ func (p *past) declined(t *testing.T) {
 func TestRollback_AURDown(t *testing.T) {
 	needTools(t, append([]string{"git"}, judges...)...)
 	x := newRollbackTemplate(t, true)
-	p := &past{template: x, older: filepath.Join(t.TempDir(), project)}
-	copyTree(t, x.dir, p.older)
-	gitIn(t, p.older, "checkout", "-q", olderTag)
-	if code, said := (&trial{t: t, dir: p.older}).slipway("run", "--phase", "build"); code != 0 {
-		t.Fatalf("exit code %d: %s", code, said)
-	}
+	p := x.past(t)
 	s := p.stage(t)
 	r := s.trial(x)
 	s.faults("aur/connect ** #1+: refused", "aur/rpc ** #1+: 502")
@@ -218,12 +213,7 @@ func TestRollback_TwoPackages(t *testing.T) {
 	needTools(t, append([]string{"git"}, judges...)...)
 	x := newRollbackTemplate(t, true)
 	x.twoPackages(t)
-	p := &past{template: x, older: filepath.Join(t.TempDir(), project)}
-	copyTree(t, x.dir, p.older)
-	gitIn(t, p.older, "checkout", "-q", olderTag)
-	if code, said := (&trial{t: t, dir: p.older}).slipway("run", "--phase", "build"); code != 0 {
-		t.Fatalf("exit code %d: %s", code, said)
-	}
+	p := x.past(t)
 	for name, stop := range map[string]func(s *stage){
 		"orphaned": func(s *stage) {
 			if err := s.World().AUR.SetMaintainer("hello-two-bin", ""); err != nil {

@@ -17,12 +17,7 @@ func TestRollback_Depends(t *testing.T) {
 	x := newRollbackTemplate(t, true)
 	key := filepath.Join(t.TempDir(), "lead")
 	x.repackage(t, key)
-	p := &past{template: x, older: filepath.Join(t.TempDir(), project)}
-	copyTree(t, x.dir, p.older)
-	gitIn(t, p.older, "checkout", "-q", olderTag)
-	if code, said := (&trial{t: t, dir: p.older}).slipway("run", "--phase", "build"); code != 0 {
-		t.Fatalf("exit code %d: %s", code, said)
-	}
+	p := x.past(t)
 	s := p.stage(t)
 	r := s.trial(x)
 	// Scriptlets are not run by the judges, so somebody answers for them.

@@ -48,17 +48,24 @@ type made struct {
 
 const releasesURL = "repos/" + owner + "/" + project + "/releases"
 
-// newPast releases both.
-func newPast(t *testing.T) *past {
+// past builds the older version of a template.
+func (x *template) past(t *testing.T) *past {
 	t.Helper()
-	needTools(t, append([]string{"git", "ssh"}, judges...)...)
-	x := newRollbackTemplate(t, true)
 	p := &past{template: x, older: filepath.Join(t.TempDir(), project)}
 	copyTree(t, x.dir, p.older)
 	gitIn(t, p.older, "checkout", "-q", olderTag)
 	if code, said := (&trial{t: t, dir: p.older}).slipway("run", "--phase", "build"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, said)
 	}
+	return p
+}
+
+// newPast releases both.
+func newPast(t *testing.T) *past {
+	t.Helper()
+	needTools(t, append([]string{"git", "ssh"}, judges...)...)
+	x := newRollbackTemplate(t, true)
+	p := x.past(t)
 	s := p.stage(t)
 	r := s.trial(x)
 	if code, said := r.run(); code != 0 {
